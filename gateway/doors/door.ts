@@ -1,0 +1,46 @@
+/** What a door gets: the request that was routed to it, and the gateway that it is a door of. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import type { Invoke, Metadata } from '../../src/call.js';
+import type { Principal } from '../../src/principal.js';
+import type { Config } from '../config.js';
+import type { Endpoint, Table } from '../http/table.js';
+
+/** Who sends a request and what it says besides its message. */
+export interface Caller {
+  /** Request id: the client's `x-request-id` if it is a sane one, else a new one. */
+  readonly id: string;
+  readonly principal: Principal;
+  /** End-to-end headers under their own names, without identity, hop-by-hop, grpc-* and content-* headers. */
+  readonly metadata: Metadata;
+  /** Milliseconds since the epoch, from the client's timeout headers or the default for the method's kind. */
+  readonly deadline: number | undefined;
+}
+
+/** One HTTP request on its way through a door. */
+export interface Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly endpoint: Endpoint;
+  /** Captured by the path template, decoded, in the template's order. */
+  readonly variables: readonly string[];
+  /** The raw query, without `?`. */
+  readonly query: string;
+}
+
+/** What all doors share. */
+export interface Gateway {
+  readonly config: Config;
+  readonly log: Logger;
+  /** The whole chain: observe, authorize, identity, deadline, upstream. */
+  readonly invoke: Invoke;
+  /** The table in force. It may be replaced between two calls; a call keeps the one it began with. */
+  readonly table: () => Table;
+  /**
+   * Reads the caller from an HTTP request. Throws StatusError: UNAUTHENTICATED for a bad token, INVALID_ARGUMENT for a
+   * header that cannot be metadata or a bad timeout. `token`, when given, is used instead of the Authorization header.
+   */
+  readonly identify: (request: IncomingMessage, endpoint: Endpoint | undefined, token?: string) => Caller;
+  /** Aborted, with a StatusError UNAVAILABLE as reason, when the gateway starts to drain. */
+  readonly draining: AbortSignal;
+}

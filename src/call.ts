@@ -1,0 +1,61 @@
+/** The call in the middle: what every door makes of a client's request, and what every policy and upstream see. */
+import type { Method } from './method.js';
+import type { Principal } from './principal.js';
+
+/** One protobuf message, encoded. */
+export type Message = Uint8Array;
+
+/**
+ * gRPC metadata: lower-case names; a repeated name has an array. Values of names that end in `-bin` are base64
+ * (with or without padding), as they are on the wire.
+ */
+export type Metadata = Readonly<Record<string, string | readonly string[]>>;
+
+/**
+ * What the client sends. A method that takes one message gets a function, called by the upstream only after
+ * every policy has accepted the call, so that a refused call never reads or parses its body; it may be called
+ * again (a retry) and answers the same. A client-streaming method gets the messages one by one.
+ */
+export type Requests = (() => Message | Promise<Message>) | AsyncIterable<Message>;
+
+export interface Call {
+  /** The request id: in logs, in every error, and sent upstream as `x-request-id`. */
+  readonly id: string;
+  readonly method: Method;
+  readonly requests: Requests;
+  readonly metadata: Metadata;
+  readonly principal: Principal;
+  /** Aborted with a StatusError as its reason when the client leaves, the deadline passes or the gateway stops. */
+  readonly signal: AbortSignal;
+  /** Milliseconds since the epoch, or undefined for none. */
+  readonly deadline: number | undefined;
+}
+
+export interface Reply {
+  readonly headers: Metadata;
+  /**
+   * One message for methods that answer one; else the stream, to be iterated once. Iteration throws a StatusError
+   * if the call fails after it was accepted. Leaving the loop early cancels the call.
+   */
+  readonly messages: Message | AsyncIterable<Message>;
+  /** Complete when the last message has been read; for a single message at once. */
+  readonly trailers: () => Metadata;
+}
+
+/**
+ * Resolves when the call is accepted: the one reply is there, or the service sent headers or a message, or it
+ * has been silent for a short while. Rejects with a StatusError when it is refused.
+ */
+export type Invoke = (call: Call) => Promise<Reply>;
+
+export type Interceptor = (next: Invoke) => Invoke;
+
+/** Wraps `innermost` so that the first interceptor is the outermost. */
+export function chain(interceptors: readonly Interceptor[], innermost: Invoke): Invoke {
+  return interceptors.reduceRight((next, interceptor) => interceptor(next), innermost);
+}
+
+/** Whether the reply is one message. Agrees with `!method.serverStreaming`. */
+export function isSingle(messages: Reply['messages']): messages is Message {
+  return messages instanceof Uint8Array;
+}

@@ -1,0 +1,35 @@
+/** A contract: the methods that are served and the types they speak, wherever they came from. */
+import type { FileRegistry } from '@bufbuild/protobuf';
+import type { Method, Source } from '../method.js';
+
+export interface Contract {
+  readonly methods: readonly Method[];
+  /** Every message, enum and extension, for JSON and for google.protobuf.Any. */
+  readonly types: FileRegistry;
+}
+
+/** One thing that is wrong in a contract. */
+export interface ContractProblem {
+  /** Where, if the source tells. */
+  readonly source?: Source;
+  /** `orders.v1.OrdersService/GetOrder`, if it is about a method. */
+  readonly method?: string;
+  /** What was declared, for example `GET /v1/{order_id`. */
+  readonly rule?: string;
+  /** What is wrong with it, and what to do. */
+  readonly problem: string;
+}
+
+/** `orders.proto:12: orders.v1.OrdersService/GetOrder: GET /v1/{order_id: unclosed variable` */
+export function printProblem({ source, method, rule, problem }: ContractProblem): string {
+  const place = source && (source.line === undefined ? source.file : `${source.file}:${source.line}`);
+  return [place, method, rule, problem].filter(Boolean).join(': ');
+}
+
+/** A contract that cannot be served. It lists every problem found, not the first alone. */
+export class ContractError extends Error {
+  override readonly name = 'ContractError';
+  constructor(readonly problems: readonly ContractProblem[]) {
+    super(problems.map(printProblem).join('\n'));
+  }
+}
