@@ -1,8 +1,9 @@
 /** What a door gets: the request that was routed to it, and the gateway that it is a door of. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
-import type { Invoke, Metadata } from '../../src/call.js';
+import type { Call, Invoke, Metadata } from '../../src/call.js';
 import type { Principal } from '../../src/principal.js';
+import type { StatusError } from '../../src/status.js';
 import type { Config } from '../config.js';
 import type { Endpoint, Table } from '../http/table.js';
 
@@ -43,4 +44,15 @@ export interface Gateway {
   readonly identify: (request: IncomingMessage, endpoint: Endpoint | undefined, token?: string) => Caller;
   /** Aborted, with a StatusError UNAVAILABLE as reason, when the gateway starts to drain. */
   readonly draining: AbortSignal;
+  /** The HTTP calls that are open now, so that a gateway that stops can tell each one. */
+  readonly live: Set<LiveCall>;
+}
+
+/** An open call as the draining gateway sees it. */
+export interface LiveCall {
+  readonly call: Call;
+  /** Ends the call: its reply rejects, or its messages throw, with this reason. */
+  readonly cancel: (reason: StatusError) => void;
+  /** Whether the client should be sent away as soon as the gateway drains, not when its call ends. Default false. */
+  leavesOnDrain: boolean;
 }

@@ -1,0 +1,58 @@
+/** From an HTTP exchange to a call and its answer: the part that all HTTP doors share. */
+import type { Call, Reply } from '../../src/call.js';
+import { Code, StatusError } from '../../src/status.js';
+import type { Caller, Exchange, Gateway, LiveCall } from '../doors/door.js';
+import { requestsOf } from './body.js';
+import { sendError } from './error.js';
+import { requestId } from './request.js';
+
+/** Writes an accepted reply to the client. Rejects only while nothing has been written yet. */
+export type Respond = (reply: Reply, live: LiveCall) => Promise<void>;
+
+function callOf(gateway: Gateway, exchange: Exchange, caller: Caller, signal: AbortSignal): Call {
+  return {
+    id: caller.id,
+    method: exchange.endpoint.method,
+    requests: requestsOf(exchange, gateway.config.limits.bodyBytes),
+    metadata: caller.metadata,
+    principal: caller.principal,
+    signal,
+    deadline: caller.deadline,
+  };
+}
+
+/**
+ * Identifies the caller, invokes, and lets the door respond. A refusal becomes an HTTP error; the client's leaving
+ * cancels the call. Never rejects.
+ */
+export async function serveCall(gateway: Gateway, exchange: Exchange, respond: Respond): Promise<void> {
+  const { request, response, endpoint } = exchange;
+  const controller = new AbortController();
+  const cancel = (reason: StatusError): void => controller.abort(reason);
+  const onClose = (): void => {
+    if (!response.writableFinished) cancel(new StatusError(Code.CANCELLED, 'the client left'));
+  };
+  response.on('close', onClose);
+  let live: LiveCall | undefined;
+  try {
+    const call = callOf(gateway, exchange, gateway.identify(request, endpoint), controller.signal);
+    live = { call, cancel, leavesOnDrain: false };
+    gateway.live.add(live);
+    await respond(await gateway.invoke(call), live);
+  } catch (thrown) {
+    const error = StatusError.from(thrown);
+    const id = live?.call.id ?? requestId(request.headers['x-request-id']);
+    logFailure(gateway, id, error);
+    sendError(response, error, gateway.table().codec, id);
+  } finally {
+    response.off('close', onClose);
+    if (live !== undefined) gateway.live.delete(live);
+  }
+}
+
+/** Logs what the client is not told: the cause of an error that is not simply the service's own answer. */
+export function logFailure(gateway: Gateway, id: string, error: StatusError): void {
+  if (error.cause === undefined) return;
+  if (error.code === Code.INTERNAL) gateway.log.error({ id, err: error.cause }, error.message);
+  else gateway.log.warn({ id, cause: String(error.cause) }, error.message);
+}
