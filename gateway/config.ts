@@ -1,5 +1,14 @@
 /** Flags, environment and a YAML file become one complete, validated, frozen Config. */
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import type { z } from 'zod';
 import type { JsonOptions } from '../src/codec/codec.js';
+import { type ParsedFlags, parseFlags } from './config/flags.js';
+import { type KeyResult, resolveKey } from './config/keys.js';
+import { suggest } from './config/nearest.js';
+import { keysOf, type ParsedConfig, SCHEMA } from './config/schema.js';
+import { type Flag, SETTINGS } from './config/settings.js';
+import { type Environment, type Merged, mergeSources, type ReadFile } from './config/sources.js';
 
 /** One gRPC server (or several behind one name) and the part of the contract that it serves. */
 export interface UpstreamConfig {
@@ -92,4 +101,165 @@ export interface Config {
   readonly origins: readonly string[];
   /** pino level: fatal, error, warn, info, debug, trace or silent; default info. */
   readonly logLevel: string;
+}
+
+/**
+ * Signs and verifies the tokens of development mode. Everybody can read it here, so everybody can sign as anybody:
+ * it is refused outside development mode.
+ */
+export const DEVELOPMENT_SECRET = 'tidegate-development-secret-known-to-everybody';
+
+/** What is wrong with a configuration: every problem found, not the first alone. Each names its source. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  /** `usage`: the command line itself was not understood. */
+  constructor(
+    readonly problems: readonly string[],
+    readonly usage = false,
+  ) {
+    super(problems.join('\n'));
+  }
+}
+
+export interface LoadOptions {
+  /** Without the command's name. */
+  readonly argv: readonly string[];
+  readonly env: Environment;
+  /** Text of a file, UTF-8; for tests. Default: the file system's. */
+  readonly readFile?: ReadFile;
+  /** Flags that the command reads by itself; they are known here, and skipped. */
+  readonly ownFlags?: readonly Flag[];
+  /** Accept a configuration without upstreams; default false. */
+  readonly withoutUpstreams?: boolean;
+}
+
+/**
+ * Flags win over the environment, the environment over the YAML file, the file over the defaults. A list is replaced
+ * as a whole; a key (HS256, RS256) replaces the file's keys of its algorithm. Paths in the file are relative to it.
+ * Unknown flags and keys are errors. Throws ConfigError.
+ */
+export function loadConfig({
+  argv,
+  env,
+  readFile = readText,
+  ownFlags = [],
+  withoutUpstreams = false,
+}: LoadOptions): Config {
+  const flags: ParsedFlags = parseFlags(argv, [...SETTINGS, ...ownFlags]);
+  const merged = mergeSources(flags, env, readFile);
+  const parsed = SCHEMA.safeParse(merged.tree);
+  const problems = [...merged.problems];
+  if (!parsed.success) {
+    problems.push(...parsed.error.issues.flatMap((issue) => printIssue(issue, merged)));
+    throw new ConfigError(problems, flags.problems.length > 0);
+  }
+  const keys = parsed.data.auth.keys.map((key) => resolveKey(key, readFile));
+  const config = complete(parsed.data, keys);
+  problems.push(...keyProblems(keys, config, merged), ...hostProblems(config, env, merged));
+  if (!withoutUpstreams) problems.push(...upstreamProblems(config, merged));
+  if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
+  return freeze(config);
+}
+
+/** The environment of this process. Nothing else reads it. */
+export function processEnvironment(): Environment {
+  return process.env;
+}
+
+/** Whether only programs on this machine can reach a listener on this address. */
+export function isLoopback(host: string): boolean {
+  if (isIP(host) === 4) return host.startsWith('127.');
+  return host === 'localhost' || host === '::1';
+}
+
+function readText(path: string): string {
+  return readFileSync(path, 'utf8');
+}
+
+function printIssue(issue: z.core.$ZodIssue, { placeOf }: Merged): string[] {
+  if (issue.code === 'unrecognized_keys') {
+    const known = keysOf(issue.path);
+    return issue.keys.map((key) => `${placeOf([...issue.path, key])}: unknown key${suggest(key, known)}`);
+  }
+  if (issue.code === 'invalid_type') {
+    const expected = issue.expected === 'array' ? 'a list' : 'a mapping';
+    return [`${placeOf(issue.path)}: expected ${expected}`];
+  }
+  return [`${placeOf(issue.path)}: ${issue.message}`];
+}
+
+/** What development mode adds, and the defaults that depend on other settings. */
+function complete({ host, auth, upstreams, ...rest }: ParsedConfig, keys: readonly KeyResult[]): Config {
+  const { issuer, audience, leewaySeconds } = auth;
+  const developmentKey: KeyConfig = { algorithm: 'HS256', key: DEVELOPMENT_SECRET };
+  return {
+    ...rest,
+    host: host ?? (rest.dev ? '127.0.0.1' : '0.0.0.0'),
+    upstreams: upstreams.map(({ name, ...upstream }, index) => ({
+      name: name ?? `u${index + 1}`,
+      ...upstream,
+    })),
+    auth: {
+      keys: [
+        ...keys.flatMap((result) => ('key' in result ? [result.key] : [])),
+        ...(rest.dev ? [developmentKey] : []),
+      ],
+      ...(issuer === undefined ? {} : { issuer }),
+      ...(audience === undefined ? {} : { audience }),
+      leewaySeconds,
+      roles: { ...(rest.dev ? { admin: ['*'] } : {}), ...auth.roles },
+    },
+  };
+}
+
+function keyProblems(keys: readonly KeyResult[], { dev }: Config, { placeOf }: Merged): string[] {
+  return keys.flatMap((result, index) => {
+    const place = placeOf(['auth', 'keys', index]);
+    if ('problem' in result) return [`${place}: ${result.problem}`];
+    if (dev || result.key.key !== DEVELOPMENT_SECRET) return [];
+    return [`${place}: this is the public development secret; it is for --dev alone`];
+  });
+}
+
+function hostProblems({ dev, host }: Config, env: Environment, { placeOf }: Merged): string[] {
+  if (!dev) return [];
+  const problems: string[] = [];
+  if (!isLoopback(host)) {
+    problems.push(
+      `${placeOf(['host'])}: with --dev expected 127.0.0.1, ::1 or localhost, not '${host}': development tokens are public`,
+    );
+  }
+  if (env.NODE_ENV === 'production') {
+    problems.push(`${placeOf(['dev'])}: refused with NODE_ENV=production: development tokens are public`);
+  }
+  return problems;
+}
+
+function upstreamProblems({ upstreams, contract }: Config, { placeOf }: Merged): string[] {
+  if (upstreams.length === 0) {
+    return [
+      'upstreams: expected at least one: --upstream HOST:PORT, TIDEGATE_UPSTREAMS, or upstreams in the --config file',
+    ];
+  }
+  const problems: string[] = [];
+  const names = new Set<string>();
+  for (const [index, { name }] of upstreams.entries()) {
+    if (names.has(name))
+      problems.push(`${placeOf(['upstreams', index])}: the name '${name}' is taken by another upstream`);
+    names.add(name);
+  }
+  const claimsRest = upstreams.filter(({ services }) => services.length === 0);
+  if (contract.protos.length + contract.descriptors.length > 0 && claimsRest.length > 1) {
+    const addresses = claimsRest.map(({ address }) => address).join(' and ');
+    problems.push(
+      `${placeOf(['upstreams'])}: ${addresses} both claim every service; say which serves what: --upstream PREFIX=HOST:PORT`,
+    );
+  }
+  return problems;
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  for (const entry of Object.values(value)) freeze(entry);
+  return Object.freeze(value);
 }

@@ -1,0 +1,201 @@
+/** What a configuration may hold: the syntax, the limits and the default of every setting. */
+import { z } from 'zod';
+import { parseDuration, parseSize } from './units.js';
+
+const MIB = 1024 ** 2;
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+/** A setting whose problem reads `expected ..., not '...'`. The same parser serves flags, environment and YAML. */
+function leaf<T>(expected: string, parse: (value: unknown) => T | undefined) {
+  return z.unknown().transform((value, context): T => {
+    const parsed = parse(value);
+    if (parsed !== undefined) return parsed;
+    context.addIssue({ code: 'custom', message: `expected ${expected}, not ${show(value)}` });
+    return z.NEVER;
+  });
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value.length > 60 ? `${value.slice(0, 60)}...` : value}'`;
+  if (value === undefined) return 'nothing';
+  return typeof value === 'object' ? (Array.isArray(value) ? 'a list' : 'a mapping') : String(value);
+}
+
+const text = (what: string) =>
+  leaf(what, (value) => (typeof value === 'string' && value !== '' ? value : undefined));
+
+const texts = (what: string) => z.array(text(what)).default([]);
+
+const within = (value: number | undefined, min: number, max: number) =>
+  value !== undefined && value >= min && value <= max ? value : undefined;
+
+const whole = (what: string, min: number, max: number) =>
+  leaf(`${what} between ${min} and ${max}`, (value) =>
+    /^\d{1,15}$/.test(String(value)) ? within(Number(value), min, max) : undefined,
+  );
+
+/** Node's largest Buffer is larger; nothing that the gateway holds whole should be. */
+const size = (min: number) =>
+  leaf(`a size such as ${2 * MIB} or 2MiB, from ${min} bytes to 1GiB`, (value) =>
+    within(parseSize(value), min, 1024 * MIB),
+  );
+
+/** A timer of Node holds at most 2^31 - 1 ms, and fires at once when asked for more. */
+const duration = (min: number) =>
+  leaf(`a duration such as 1500 (ms), 1500ms or 30s, from ${min}ms to 24d`, (value) =>
+    within(parseDuration(value), min, 2 ** 31 - 1),
+  );
+
+const BOOLEANS: Readonly<Record<string, boolean>> = {
+  true: true,
+  yes: true,
+  on: true,
+  '1': true,
+  false: false,
+  no: false,
+  off: false,
+  '0': false,
+};
+
+const boolean = () =>
+  leaf('true or false', (value) =>
+    Object.hasOwn(BOOLEANS, String(value).toLowerCase()) ? BOOLEANS[String(value).toLowerCase()] : undefined,
+  );
+
+const oneOf = <const T extends string>(values: readonly T[]) =>
+  leaf(`one of ${values.join(', ')}`, (value) => values.find((candidate) => candidate === value));
+
+const ADDRESS = /^(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?):(\d{1,5})$/i;
+
+const address = leaf('HOST:PORT, without a scheme', (value) => {
+  const port = typeof value === 'string' ? ADDRESS.exec(value)?.[1] : undefined;
+  return within(port === undefined ? undefined : Number(port), 1, 65535) === undefined
+    ? undefined
+    : (value as string);
+});
+
+const SERVICE = /^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\.?$/;
+
+const service = leaf('the full name of a service, or a package followed by a dot', (value) =>
+  typeof value === 'string' && SERVICE.test(value) ? value : undefined,
+);
+
+const origin = leaf('an origin such as https://app.example.com, or *', (value) => {
+  if (typeof value !== 'string') return undefined;
+  if (value === '*') return value;
+  return URL.canParse(value) && new URL(value).origin === value.toLowerCase()
+    ? value.toLowerCase()
+    : undefined;
+});
+
+/**
+ * `[PREFIX=]HOST:PORT`. The prefix becomes the upstream's name. Its last part decides what it claims, by protobuf's own
+ * naming rule: `orders.v1.OrdersService` begins with a capital, so it is a service; `orders.v1` (or `orders.v1.`) is a
+ * package, with the packages inside it.
+ */
+export function parseUpstream(given: string): { name?: string; address: string; services: string[] } {
+  const split = given.indexOf('=');
+  if (split === -1) return { address: given, services: [] };
+  const prefix = given.slice(0, split);
+  const last = prefix.slice(prefix.lastIndexOf('.') + 1);
+  const isPackage = last !== '' && !/^[A-Z]/.test(last);
+  return {
+    name: prefix.replace(/\.$/, ''),
+    address: given.slice(split + 1),
+    services: [isPackage ? `${prefix}.` : prefix],
+  };
+}
+
+const upstream = z
+  .unknown()
+  .transform((value) => (typeof value === 'string' ? parseUpstream(value) : value))
+  .pipe(
+    z.strictObject({
+      name: text('a name').optional(),
+      address,
+      services: z.array(service).default([]),
+    }),
+  );
+
+const key = z.strictObject({
+  algorithm: oneOf(['HS256', 'RS256']),
+  key: leaf('a key', (value) => (typeof value === 'string' ? value : undefined)).optional(),
+  keyFile: text('a file').optional(),
+  keyId: text('a key id').optional(),
+});
+
+export const SCHEMA = z.strictObject({
+  host: text('a host name or address').optional(),
+  port: whole('a port', 0, 65535).default(8080),
+  dev: boolean().default(false),
+  upstreams: z.array(upstream).default([]),
+  contract: z
+    .strictObject({
+      protos: texts('a .proto file or a folder'),
+      includes: texts('a folder'),
+      descriptors: texts('a file'),
+    })
+    .prefault({}),
+  auth: z
+    .strictObject({
+      keys: z.array(key).default([]),
+      issuer: text('an issuer').optional(),
+      audience: text('an audience').optional(),
+      leewaySeconds: whole('seconds', 0, 3600).default(30),
+      roles: z.record(z.string(), z.array(text('a permission'))).default({}),
+    })
+    .prefault({}),
+  json: z
+    .strictObject({
+      emitDefaults: boolean().default(false),
+      protoNames: boolean().default(false),
+      enumNumbers: boolean().default(false),
+      int64: oneOf(['string', 'number-if-safe']).default('string'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      bodyBytes: size(1).default(4 * MIB),
+      frameBytes: size(128).default(64 * 1024),
+      headerBytes: size(1024).default(16 * 1024),
+      replyBytes: size(1).default(4 * MIB),
+      streamsPerSocket: whole('a number', 1, 100_000).default(100),
+      queuedMessages: whole('a number', 1, 100_000).default(64),
+    })
+    .prefault({}),
+  timeouts: z
+    .strictObject({
+      unaryMs: duration(0).default(30_000),
+      maxMs: duration(0).default(0),
+      acceptMs: duration(0).default(200),
+      heartbeatMs: duration(100).default(25_000),
+      helloMs: duration(1).default(10_000),
+      drainMs: duration(0).default(10_000),
+    })
+    .prefault({}),
+  origins: z.array(origin).default([]),
+  logLevel: oneOf(LOG_LEVELS).default('info'),
+});
+
+export type ParsedConfig = z.output<typeof SCHEMA>;
+export type ParsedKey = ParsedConfig['auth']['keys'][number];
+
+/** All defaults, as the help prints them. */
+export const DEFAULTS: ParsedConfig = SCHEMA.parse({});
+
+const KEYS_BY_SECTION: Readonly<Record<string, readonly string[]>> = {
+  '': Object.keys(SCHEMA.shape),
+  ...Object.fromEntries(
+    (['contract', 'auth', 'json', 'limits', 'timeouts'] as const).map((section) => [
+      section,
+      Object.keys(SCHEMA.shape[section].unwrap().shape),
+    ]),
+  ),
+  'auth.keys': Object.keys(key.shape),
+  upstreams: ['name', 'address', 'services'],
+};
+
+/** The keys that a section knows; the section as a path without list positions. */
+export function keysOf(path: readonly PropertyKey[]): readonly string[] {
+  return KEYS_BY_SECTION[path.filter((part) => typeof part === 'string').join('.')] ?? [];
+}
