@@ -161,11 +161,6 @@ export function loadConfig({
   return freeze(config);
 }
 
-/** The environment of this process. Nothing else reads it. */
-export function processEnvironment(): Environment {
-  return process.env;
-}
-
 /** Whether only programs on this machine can reach a listener on this address. */
 export function isLoopback(host: string): boolean {
   if (isIP(host) === 4) return host.startsWith('127.');

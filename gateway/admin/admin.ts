@@ -1,0 +1,81 @@
+/** Health and metrics for operators: an Express app beside the hot path, which never runs through it. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import express, { type ErrorRequestHandler, type RequestHandler } from 'express';
+import type { Registry } from 'prom-client';
+import { Code } from '../../src/status.js';
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Shown as JSON beside `ready`: for example `{ draining, upstreams }`. */
+  readonly detail: object;
+}
+
+export interface AdminOptions {
+  readonly registry: Registry;
+  /** Asked at every /readyz. */
+  readonly readiness: () => Readiness;
+}
+
+export interface Admin {
+  /** The paths that `handle` answers; all others are the doors'. */
+  readonly paths: ReadonlySet<string>;
+  readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
+}
+
+/**
+ * - `/healthz`: 200 while the process answers at all.
+ * - `/readyz`: 200, or 503 when no new traffic should come here; JSON says why.
+ * - `/metrics`: Prometheus' text format.
+ */
+export function createAdmin({ registry, readiness }: AdminOptions): Admin {
+  const app = express();
+  app.disable('x-powered-by').disable('etag');
+  app.enable('case sensitive routing').enable('strict routing');
+  app.use((_request, response, next) => {
+    response.setHeader('cache-control', 'no-store');
+    next();
+  });
+
+  const pages: Readonly<Record<string, RequestHandler>> = {
+    '/healthz': (_request, response) => {
+      response.json({ status: 'ok' });
+    },
+    '/readyz': (_request, response) => {
+      const { ready, detail } = readiness();
+      response.status(ready ? 200 : 503).json({ ready, ...detail });
+    },
+    '/metrics': async (_request, response) => {
+      const text = await registry.metrics();
+      response.setHeader('content-type', registry.contentType);
+      response.end(text);
+    },
+  };
+  for (const [path, page] of Object.entries(pages)) {
+    app.route(path).get(page).all(onlyRead);
+  }
+  app.use(failed);
+  return {
+    paths: new Set(Object.keys(pages)),
+    handle: (request, response) => {
+      app(request, response);
+    },
+  };
+}
+
+/** RFC 9110, 15.5.6; Express answers HEAD by the GET route. */
+const onlyRead: RequestHandler = ({ method }, response) => {
+  response
+    .status(405)
+    .set('allow', 'GET, HEAD')
+    .json({
+      code: Code.UNIMPLEMENTED,
+      message: `${method} is not allowed here; allowed: GET, HEAD`,
+      details: [],
+    });
+};
+
+/** Instead of Express's own, which shows the stack. An error handler is known by its four parameters. */
+const failed: ErrorRequestHandler = (_error, _request, response, _next) => {
+  if (response.headersSent) response.destroy();
+  else response.status(500).json({ code: Code.INTERNAL, message: 'internal error', details: [] });
+};
