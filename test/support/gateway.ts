@@ -1,7 +1,8 @@
 /** A gateway for tests: in this process, on a free port, quiet, with short timeouts. */
-import { signToken } from '../../gateway/http/token.js';
+
 import { DEVELOPMENT_SECRET, loadConfig } from '../../gateway/config.js';
 import { createGateway, type GatewayServer } from '../../gateway/gateway.js';
+import { signToken } from '../../gateway/http/token.js';
 import { PROBE_PROTO } from './probe.js';
 
 export interface RunningGateway {
@@ -11,8 +12,22 @@ export interface RunningGateway {
 }
 
 /** In front of `address`, serving probe.proto; further flags of `tidegate serve` may be given. */
-export async function startGateway(address: string, flags: readonly string[] = ['--proto', PROBE_PROTO]): Promise<RunningGateway> {
-  const argv = ['--dev', '--port', '0', '--log-level', 'silent', '--upstream', address, '--drain', '1s', ...flags];
+export async function startGateway(
+  address: string,
+  flags: readonly string[] = ['--proto', PROBE_PROTO],
+): Promise<RunningGateway> {
+  const argv = [
+    '--dev',
+    '--port',
+    '0',
+    '--log-level',
+    'silent',
+    '--upstream',
+    address,
+    '--drain',
+    '1s',
+    ...flags,
+  ];
   const gateway = await createGateway(loadConfig({ argv, env: {} }));
   const { port } = await gateway.listen();
   return { port, gateway, close: () => gateway.close() };

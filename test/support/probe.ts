@@ -16,7 +16,8 @@ import {
 import { loadSync } from '@grpc/proto-loader';
 import { badRequest, encodeStatus } from '../../src/details.js';
 
-const ROOT = new URL('../..', import.meta.url).pathname;
+/** The repository, also when this file runs from dist/. */
+export const ROOT = new URL('../..', import.meta.url).pathname.replace(/dist\/$/, '');
 export const PROBE_PROTO = `${ROOT}test/support/contracts/probe.proto`;
 
 interface GetRequest {
