@@ -1,0 +1,154 @@
+/** The WebSocket door: one call per socket on a route itself, many calls per socket at /ws. Wire: PROTOCOL.md. */
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { StatusError } from '../../src/status.js';
+import { notFound } from '../http/error.js';
+import type { Caller, Gateway } from './door.js';
+import { bindLater } from './ws_bound.js';
+import { SocketCall } from './ws_call.js';
+import { checkHandshake, checkOrigin, pickProtocol, readOffer, refuse } from './ws_handshake.js';
+import { createJsonFraming } from './ws_json.js';
+import { createLive } from './ws_live.js';
+import { PROTO_FRAMING } from './ws_proto.js';
+import { drainError, Session } from './ws_session.js';
+import { attach, ClosingWebSocket, type Connection, createSocket } from './ws_socket.js';
+
+/** Where the multiplexed form lives; every other path is a route of the contract. */
+export const MULTIPLEX_PATH = '/ws';
+
+export interface WebSocketDoor {
+  /** For `upgrade` of node:http: answers every one of them. Never throws. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Drains, if `gateway.draining` has not begun to, and resolves when every socket is gone. */
+  close(): Promise<void>;
+}
+
+/** A handshake that is being looked at: the socket is not a WebSocket yet. */
+interface Handshake {
+  readonly request: IncomingMessage;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  /** Known when the caller is. */
+  id: string | undefined;
+}
+
+export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
+  const { limits, timeouts, origins } = gateway.config;
+  const live = createLive(timeouts.drainMs);
+  const json = createJsonFraming((status) => gateway.table().codec.printStatus(status));
+  const server = new WebSocketServer({
+    noServer: true,
+    clientTracking: false,
+    maxPayload: limits.frameBytes,
+    perMessageDeflate: false,
+    WebSocket: ClosingWebSocket,
+    handleProtocols: (offered) => pickProtocol(offered) ?? false,
+  });
+
+  /** Becomes a WebSocket with what `start` puts on it, or is destroyed: then false. */
+  const accept = (
+    { request, socket, head, id }: Handshake,
+    start: (ws: WebSocket) => Connection,
+  ): boolean => {
+    let accepted = false;
+    const addId = (headers: string[]): void => {
+      headers.push(`X-Request-Id: ${id}`);
+    };
+    server.once('headers', addId);
+    server.handleUpgrade(request, socket, head, (ws) => {
+      accepted = true;
+      const connection = start(ws);
+      attach(ws, socket, connection, () => live.remove(connection));
+      live.add(connection, () => ws.terminate());
+    });
+    server.off('headers', addId);
+    return accepted;
+  };
+
+  const openSession = (handshake: Handshake): void => {
+    const { request, socket } = handshake;
+    const { protocol, token } = readOffer(request, true);
+    const caller = gateway.identify(request, undefined, token);
+    handshake.id = caller.id;
+    const framing = protocol === 'tidegate.v1.proto' ? PROTO_FRAMING : json;
+    const identify = (other: string): Caller => gateway.identify(request, undefined, other);
+    accept(handshake, (ws) => {
+      return new Session({ socket: createSocket(ws, socket), framing, gateway, caller, identify });
+    });
+  };
+
+  /** What a policy refuses is still an HTTP response; what the service refuses is a close code, which browsers can see. */
+  const openCall = async (handshake: Handshake, path: string, query: string): Promise<void> => {
+    const { request, socket } = handshake;
+    const match = gateway.table().router.matchAny(path);
+    if (match === undefined) throw notFound(path);
+    const { endpoint, variables } = match;
+    const { protocol, token } = readOffer(request, false);
+    const caller = gateway.identify(request, endpoint, token);
+    handshake.id = caller.id;
+    const bound = bindLater(endpoint, variables, query);
+    const binary = protocol === undefined ? undefined : protocol === 'tidegate.v1.proto';
+    const call = new SocketCall({ gateway, endpoint, bound, caller, binary });
+    const gone = (): void => call.gone();
+    socket.once('close', gone);
+    live.add(call, () => socket.destroy());
+    try {
+      await call.accepted();
+      const accepted = accept(handshake, (ws) => {
+        void call.run(createSocket(ws, socket));
+        return call;
+      });
+      if (accepted) return;
+      call.gone();
+      live.remove(call);
+    } catch (thrown) {
+      live.remove(call);
+      throw thrown;
+    } finally {
+      socket.off('close', gone);
+    }
+  };
+
+  const open = async (handshake: Handshake): Promise<void> => {
+    const { request, socket } = handshake;
+    try {
+      if (live.draining) throw drainError(gateway);
+      checkHandshake(request);
+      checkOrigin(request, origins);
+      const url = request.url ?? '';
+      const mark = url.indexOf('?');
+      const path = mark === -1 ? url : url.slice(0, mark);
+      if (path === MULTIPLEX_PATH) openSession(handshake);
+      else await openCall(handshake, path, mark === -1 ? '' : url.slice(mark + 1));
+    } catch (thrown) {
+      if (!(thrown instanceof StatusError))
+        gateway.log.error({ err: thrown }, 'a WebSocket handshake failed');
+      refuse({
+        request,
+        socket,
+        error: StatusError.from(thrown),
+        codec: gateway.table().codec,
+        id: handshake.id,
+      });
+    }
+  };
+
+  const drain = (): void => void live.drain();
+  gateway.draining.addEventListener('abort', drain, { once: true });
+
+  return {
+    upgrade(request, socket, head) {
+      // Until it is a WebSocket, which listens for itself. An error closes the socket, and that is all we need to know.
+      socket.on('error', () => socket.destroy());
+      open({ request, socket, head, id: undefined }).catch((thrown: unknown) => {
+        gateway.log.error({ err: thrown }, 'a WebSocket handshake could not be answered');
+        socket.destroy();
+      });
+    },
+    async close() {
+      gateway.draining.removeEventListener('abort', drain);
+      await live.drain();
+    },
+  };
+}

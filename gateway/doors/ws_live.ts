@@ -1,0 +1,58 @@
+/** The connections of the WebSocket door, and how they come to an end when the gateway drains. */
+import type { Connection } from './ws_socket.js';
+
+/** How long sockets may take to close after the last call was cut, in ms. */
+const CLOSE_MS = 1000;
+
+export interface Live {
+  /** Whether the end has begun. */
+  readonly draining: boolean;
+  /** A connection, or a call whose handshake is not over. `terminate` destroys it without a word. */
+  add(connection: Connection, terminate: () => void): void;
+  remove(connection: Connection): void;
+  /** Tells all, waits for their calls, cuts what still runs after `drainMs`. Resolves when none is left. */
+  drain(): Promise<void>;
+}
+
+export function createLive(drainMs: number): Live {
+  const connections = new Map<Connection, () => void>();
+  let idle: (() => void) | undefined;
+  let drained: Promise<void> | undefined;
+
+  /** Resolves when no connection is left, at the latest after `ms`. */
+  const empty = (ms: number): Promise<void> => {
+    if (connections.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      idle = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  };
+  const run = async (): Promise<void> => {
+    for (const connection of [...connections.keys()]) connection.drain();
+    await empty(drainMs);
+    for (const connection of [...connections.keys()]) connection.cut();
+    await empty(CLOSE_MS);
+    for (const terminate of [...connections.values()]) terminate();
+    await empty(CLOSE_MS);
+  };
+  return {
+    get draining() {
+      return drained !== undefined;
+    },
+    add(connection, terminate) {
+      connections.set(connection, terminate);
+      if (drained !== undefined) connection.drain();
+    },
+    remove(connection) {
+      connections.delete(connection);
+      if (connections.size === 0) idle?.();
+    },
+    drain() {
+      drained ??= run();
+      return drained;
+    },
+  };
+}
