@@ -1,0 +1,170 @@
+/** Which .proto files a contract consists of: the ones asked for, what they import, and under which names. */
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import type { ContractProblem } from './contract.js';
+import { type ProtoImport, type ProtoText, readProtoText } from './proto-text.js';
+import { builtInName, CARRIED_FOLDERS } from './well-known.js';
+
+export interface ProtoFile {
+  /** As imports write it; for a file that nobody imports, relative to the folder that was asked for. */
+  readonly name: string;
+  /** Absolute. */
+  readonly path: string;
+  readonly source: string;
+  readonly text: ProtoText;
+  /** Names of the files it imports, each as `name` of another of these files, or of a built-in one. */
+  readonly dependencies: readonly string[];
+  /** Whether it was asked for, and not only imported: its services are served. */
+  readonly asked: boolean;
+}
+
+export interface ProtoFiles {
+  readonly files: readonly ProtoFile[];
+  /** Absolute folders in which imports were looked up, in order. */
+  readonly folders: readonly string[];
+  /** What could not be found or read. */
+  readonly problems: readonly ContractProblem[];
+}
+
+interface Asked {
+  readonly path: string;
+  readonly name: string;
+  /** Found by searching a folder, and so left out when it is only a second copy of an imported file. */
+  readonly searched: boolean;
+}
+
+/**
+ * Reads the files and folders of `protos`, and everything they import. Imports are looked up in each folder itself
+ * (of a file: its folder), then in `includes`, then among the files that we carry.
+ */
+export function findProtoFiles(protos: readonly string[], includes: readonly string[]): ProtoFiles {
+  const problems: ContractProblem[] = [];
+  const asked = new Map<string, Asked>();
+  for (const proto of protos) {
+    for (const file of listProtos(resolve(proto), problems))
+      if (!asked.has(file.path)) asked.set(file.path, file);
+  }
+  for (const include of includes) {
+    if (!isFolder(include)) problems.push({ problem: `${include}: no such folder to look up imports in` });
+  }
+  const roots = protos.map((proto) => resolve(proto)).map((path) => (isFolder(path) ? path : dirname(path)));
+  const folders = [...new Set([...roots, ...includes.map((path) => resolve(path)), ...CARRIED_FOLDERS])];
+  const reading = new Reading([...asked.values()], folders, problems);
+  return { files: reading.files(), folders, problems };
+}
+
+/** One pass over a contract's files: what has been read so far, and by which names. */
+class Reading {
+  readonly #texts = new Map<string, { readonly source: string; readonly text: ProtoText }>();
+  readonly #lookedUp = new Map<string, string | undefined>();
+  /** Path to the first name by which it was imported. */
+  readonly #importedAs = new Map<string, string>();
+
+  constructor(
+    readonly asked: readonly Asked[],
+    readonly folders: readonly string[],
+    readonly problems: ContractProblem[],
+  ) {
+    for (const file of asked) this.#follow(file);
+  }
+
+  files(): ProtoFile[] {
+    const asked = new Map(this.asked.map((file) => [file.path, file]));
+    const nameOf = (path: string) => this.#importedAs.get(path) ?? asked.get(path)?.name ?? path;
+    const files: ProtoFile[] = [];
+    for (const [path, { source, text }] of this.#texts) {
+      const searched = asked.get(path);
+      if (searched && this.#isCopy(searched, text.package)) continue;
+      const dependencies = text.imports.map(({ name }) => {
+        const target = this.#lookedUp.get(name);
+        return builtInName(name) ?? (target === undefined ? name : nameOf(target));
+      });
+      files.push({ name: nameOf(path), path, source, text, dependencies, asked: searched !== undefined });
+    }
+    return files;
+  }
+
+  /** Reads a file and, through it, everything it imports that has not been read yet. */
+  #follow(file: { readonly path: string; readonly name: string }): void {
+    const waiting = [file];
+    for (let next = waiting.pop(); next; next = waiting.pop()) {
+      if (this.#texts.has(next.path)) continue;
+      const source = this.#read(next.path);
+      const text = readProtoText(source);
+      this.#texts.set(next.path, { source, text });
+      for (const wanted of text.imports) {
+        if (builtInName(wanted.name) !== undefined) continue;
+        const path = this.#lookUp(wanted.name);
+        if (path === undefined) this.problems.push(this.#missing(next.name, wanted));
+        else waiting.push({ path, name: wanted.name });
+        if (path !== undefined && !this.#importedAs.has(path)) this.#importedAs.set(path, wanted.name);
+      }
+    }
+  }
+
+  #read(path: string): string {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch (error) {
+      this.problems.push({ problem: `${path}: cannot be read (${(error as NodeJS.ErrnoException).code})` });
+      return '';
+    }
+  }
+
+  /** The same rule as proto-loader's, so that both find the same file. */
+  #lookUp(name: string): string | undefined {
+    if (!this.#lookedUp.has(name)) {
+      const paths = this.folders.map((folder) => join(folder, name));
+      this.#lookedUp.set(name, paths.find(existsSync));
+    }
+    return this.#lookedUp.get(name);
+  }
+
+  /**
+   * Whether a file that a folder search came upon repeats one that is imported by its proper name, as
+   * `third_party/google/api/http.proto` does beside the `google/api/http.proto` that we carry.
+   */
+  #isCopy({ path, name, searched }: Asked, pkg: string): boolean {
+    if (!searched || this.#importedAs.has(path)) return false;
+    for (const [other, importedAs] of this.#importedAs) {
+      if (name.endsWith(`/${importedAs}`) && this.#texts.get(other)?.text.package === pkg) return true;
+    }
+    return false;
+  }
+
+  #missing(importer: string, wanted: ProtoImport): ContractProblem {
+    const source = { file: importer, line: wanted.line };
+    const elsewhere = this.asked.find(({ path }) => slashed(path).endsWith(`/${wanted.name}`));
+    if (elsewhere) {
+      const folder = elsewhere.path.slice(0, -wanted.name.length - 1);
+      return { source, problem: `imports "${wanted.name}", which is in ${folder}: add --include ${folder}` };
+    }
+    const searched = this.folders.filter((folder) => !CARRIED_FOLDERS.includes(folder)).join(', ');
+    const problem = `imports "${wanted.name}", which is in none of the folders searched (${searched}): add its folder with --include`;
+    return { source, problem };
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function listProtos(path: string, problems: ContractProblem[]): Asked[] {
+  if (!existsSync(path)) {
+    problems.push({ problem: `${path}: no such file or folder` });
+    return [];
+  }
+  if (!isFolder(path)) return [{ path, name: basename(path), searched: false }];
+  const entries = readdirSync(path, { recursive: true, encoding: 'utf8' });
+  const inside = entries.filter(
+    (entry) => entry.endsWith('.proto') && !entry.split(sep).includes('node_modules'),
+  );
+  if (inside.length === 0) problems.push({ problem: `${path}: no .proto file in this folder` });
+  return inside
+    .sort()
+    .map((entry) => join(path, entry))
+    .filter((file) => !isFolder(file) && builtInName(slashed(file)) === undefined)
+    .map((file) => ({ path: file, name: slashed(relative(path, file)), searched: true }));
+}
+
+const slashed = (path: string) => path.split(sep).join('/');
