@@ -36,6 +36,11 @@ export function failureOf(status: StatusObject, origin: Origin, peer: string | u
   });
 }
 
+/** The failure of a call whose connection went away under it. */
+export function lost({ name }: Origin, cause: unknown): StatusError {
+  return new StatusError(Code.UNAVAILABLE, `the connection to upstream ${name} was lost`, { cause });
+}
+
 function isLocal(status: StatusObject, origin: Origin, peer: string | undefined): boolean {
   const { details, metadata } = status;
   if (peer === undefined || HTTP.test(details)) return true;

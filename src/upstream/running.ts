@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import type { Call, Message, Reply } from '../call.js';
 import { Code, StatusError } from '../status.js';
-import { failureOf, type Origin } from './failure.js';
+import { failureOf, lost, type Origin } from './failure.js';
 import { toGrpc } from './metadata.js';
 
 type Wire = ReturnType<Channel['createCall']>;
@@ -104,8 +104,8 @@ export abstract class Running implements InterceptingListener {
     }
     const peer = this.wire?.getAuthContext() ? this.wire.getPeer() : undefined;
     const error = failureOf(status, this.link, peer);
-    this.end();
-    this.failed(error);
+    if (error.code === Code.CANCELLED && error.cause !== undefined) this.cancelledByPeer(error);
+    else this.finish(error);
   }
 
   /** Refuses the call if there is no connection still: grpc-js alone would wait as long as TCP does. */
@@ -193,6 +193,21 @@ export abstract class Running implements InterceptingListener {
       this.unblock = resolve;
       this.wire?.sendMessageWithContext({ callback: () => resolve() }, toBuffer(message));
     });
+  }
+
+  /**
+   * Nobody here has cancelled. When a server is shut down by force, its streams are seen to be reset a moment
+   * before the connection is seen to close; to the client these are one.
+   */
+  private cancelledByPeer(error: StatusError): void {
+    setImmediate(() => {
+      if (!this.ended) this.finish(this.isConnected ? error : lost(this.link, error));
+    });
+  }
+
+  private finish(error: StatusError): void {
+    this.end();
+    this.failed(error);
   }
 
   private end(): void {
