@@ -1,0 +1,73 @@
+/** A request's raw path: what of it is refused, how it is compared with templates, how captured parts are decoded. */
+import { badRequest } from '../../src/details.js';
+import { Code, StatusError } from '../../src/status.js';
+
+/** Most paths: no escapes, no empty segment, no `.` or `..`, and nothing that RFC 3986 would want escaped. */
+const PLAIN = /^(?:\/(?!\.{1,2}(?:\/|$))[!-$&-.0-~]+)+$/;
+const UNESCAPED = /[^!-~]/;
+const ESCAPE = /%([0-9A-Fa-f]{2})/g;
+const BAD_ESCAPE = /%(?![0-9A-Fa-f]{2})/;
+const ESCAPED_SLASH = /%(2f)/gi;
+const UNRESERVED = /[A-Za-z0-9\-._~]/;
+
+/**
+ * The form of a raw path that is compared with templates: unreserved characters are decoded and the other escapes
+ * are in upper case (RFC 3986 section 6.2.2), slash by slash and colon by colon as the raw path has them. Undefined
+ * for a path that no template matches: one with an empty segment (so a trailing slash too) or without a leading
+ * slash. Throws StatusError INVALID_ARGUMENT that names the segment for a malformed escape, escapes that are not
+ * UTF-8, characters that had to be escaped, and the segments `.` and `..`, however they are written.
+ */
+export function comparablePath(path: string): string | undefined {
+  if (PLAIN.test(path)) return path;
+  if (path.charCodeAt(0) !== 0x2f) return undefined;
+  const segments = path.slice(1).split('/').map(comparableSegment);
+  if (path !== '/' && segments.includes('')) return undefined;
+  return `/${segments.join('/')}`;
+}
+
+function comparableSegment(raw: string, index: number): string {
+  const fault = faultOf(raw);
+  if (fault !== undefined) throw refusal(index, fault);
+  const text = decodeUnreserved(raw);
+  if (text === '.' || text === '..') throw refusal(index, `"${text}" is not allowed`);
+  return text;
+}
+
+function refusal(index: number, description: string): StatusError {
+  return new StatusError(Code.INVALID_ARGUMENT, `path segment ${index + 1}: ${description}`, {
+    details: [badRequest([{ field: `path segment ${index + 1}`, description }])],
+  });
+}
+
+/** What is wrong with percent-encoded text, in words for the client; undefined if nothing is. */
+export function faultOf(raw: string): string | undefined {
+  if (UNESCAPED.test(raw))
+    return 'spaces, control characters and characters outside ASCII must be percent-encoded';
+  if (!raw.includes('%')) return undefined;
+  if (BAD_ESCAPE.test(raw)) return '% must be followed by two hexadecimal digits';
+  try {
+    decodeURIComponent(raw);
+    return undefined;
+  } catch {
+    return 'the percent-encoded bytes are not UTF-8';
+  }
+}
+
+/** RFC 3986 section 6.2.2: an escaped unreserved character is that character, and hexadecimal digits have no case. */
+export function decodeUnreserved(raw: string): string {
+  if (!raw.includes('%')) return raw;
+  return raw.replace(ESCAPE, (escaped, hex: string) => {
+    const character = String.fromCharCode(Number.parseInt(hex, 16));
+    return UNRESERVED.test(character) ? character : escaped.toUpperCase();
+  });
+}
+
+/** The value of a variable that captured one segment: everything is decoded. */
+export function decodeSegment(raw: string): string {
+  return raw.includes('%') ? decodeURIComponent(raw) : raw;
+}
+
+/** The value of a variable that captured several segments: everything but `%2F` and `%2f`, as google/api/http.proto says. */
+export function decodeSegments(raw: string): string {
+  return raw.includes('%') ? decodeURIComponent(raw.replace(ESCAPED_SLASH, '%25$1')) : raw;
+}

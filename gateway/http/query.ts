@@ -1,0 +1,110 @@
+/** The query of a request: split, decoded, and each parameter resolved to the field of the request that it names. */
+import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import { badRequest } from '../../src/details.js';
+import { Code, StatusError } from '../../src/status.js';
+import { type FieldPath, findField, isParent, resolveFields, takesText } from './fields.js';
+import { faultOf } from './path.js';
+
+/** One `name=value`, decoded. Without `=` the value is empty. */
+export interface Parameter {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** The field that a parameter sets. */
+export interface Target {
+  readonly path: FieldPath;
+  /** The last field of `path`. */
+  readonly field: DescField;
+  /** Of the entry, when the field is a map. */
+  readonly mapKey: string | undefined;
+}
+
+const MAX_PARAMETERS = 1000;
+const MAX_DEPTH = 64;
+
+/**
+ * Splits on `&` and decodes (`+` is a space, escapes are UTF-8); empty parts are nothing. Throws StatusError
+ * INVALID_ARGUMENT that names the parameter for a malformed escape, and for more than 1,000 parameters.
+ */
+export function parseQuery(query: string): Parameter[] {
+  const parameters: Parameter[] = [];
+  if (query === '') return parameters;
+  for (const part of query.split('&')) {
+    if (part === '') continue;
+    if (parameters.length === MAX_PARAMETERS) {
+      throw new StatusError(Code.INVALID_ARGUMENT, `query: more than ${MAX_PARAMETERS} parameters`);
+    }
+    const equals = part.indexOf('=');
+    const rawName = equals === -1 ? part : part.slice(0, equals);
+    const name = decode(rawName, rawName);
+    parameters.push({ name, text: equals === -1 ? '' : decode(part.slice(equals + 1), name) });
+  }
+  return parameters;
+}
+
+function decode(raw: string, name: string): string {
+  const fault = faultOf(raw);
+  if (fault !== undefined) throw parameterError(name, fault);
+  const spaced = raw.includes('+') ? raw.replaceAll('+', ' ') : raw;
+  return spaced.includes('%') ? decodeURIComponent(spaced) : spaced;
+}
+
+/**
+ * The same query without the parameters of these names, for a door that keeps some for itself. The rest stays as
+ * it is, malformed parts included.
+ */
+export function withoutParameters(query: string, names: ReadonlySet<string>): string {
+  const kept = query.split('&').filter((part) => {
+    const [raw = ''] = part.split('=', 1);
+    return faultOf(raw) !== undefined || !names.has(decode(raw, raw));
+  });
+  return kept.join('&');
+}
+
+/**
+ * The field that a parameter's name means: names of fields, JSON or proto, joined by dots, and `[key]` behind a map.
+ * Throws StatusError INVALID_ARGUMENT for a name that no text can set.
+ */
+export function resolveParameter(type: DescMessage, name: string): Target {
+  const bracket = name.indexOf('[');
+  const fieldName = bracket === -1 ? name : name.slice(0, bracket);
+  const names = fieldName.split('.');
+  if (names.length > MAX_DEPTH) throw parameterError(name, `more than ${MAX_DEPTH} levels deep`);
+  const path = resolveFields(type, names, findField);
+  const field = typeof path === 'string' ? undefined : path.at(-1);
+  if (typeof path === 'string' || field === undefined) {
+    throw parameterError(name, 'this route knows no such parameter');
+  }
+  const mapKey = bracket !== -1 && name.endsWith(']') ? name.slice(bracket + 1, -1) : undefined;
+  const fault = targetFault(field, bracket !== -1, mapKey);
+  if (fault !== undefined) throw parameterError(name, fault);
+  return { path, field, mapKey };
+}
+
+function targetFault(field: DescField, bracketed: boolean, mapKey: string | undefined): string | undefined {
+  if (field.fieldKind === 'map') {
+    if (mapKey === undefined) return `a map is given entry by entry, as ${field.name}[key]=value`;
+  } else if (bracketed) {
+    return 'only a map is given with a key in brackets';
+  }
+  if (takesText(field)) return undefined;
+  if (isParent(field)) return 'a message is given field by field, as name.field=value';
+  return 'this cannot be given in the query: it repeats a message, or holds any type';
+}
+
+/** A StatusError INVALID_ARGUMENT about one parameter; `field` is the path of the field it sets, if it sets one. */
+export function parameterError(name: string, description: string, field = shorten(name)): StatusError {
+  return new StatusError(Code.INVALID_ARGUMENT, `${placeOfParameter(name)}: ${description}`, {
+    details: [badRequest([{ field, description }])],
+  });
+}
+
+/** `query parameter "page_size"` */
+export function placeOfParameter(name: string): string {
+  return `query parameter ${JSON.stringify(shorten(name))}`;
+}
+
+function shorten(name: string): string {
+  return name.length > 100 ? `${name.slice(0, 100)}...` : name;
+}

@@ -1,0 +1,234 @@
+/** Routes a raw request path: per HTTP method a trie of templates, in which literals go before `*` before `**`. */
+import { type ContractProblem, printProblem } from '../../src/contract/contract.js';
+import type { HttpRule } from '../../src/method.js';
+import { comparablePath, decodeSegment, decodeSegments } from './path.js';
+import type { Endpoint, Match, Router } from './table.js';
+import { shapeOf, type Template } from './template.js';
+
+export interface Route {
+  readonly endpoint: Endpoint;
+  readonly template: Template;
+}
+
+/** Where a template ends in a trie: what it leads to and what it captures. */
+interface Leaf {
+  readonly endpoint: Endpoint;
+  readonly captures: readonly Capture[];
+  /** The answer of a route without variables, which is always the same one. */
+  readonly fixed: Match | undefined;
+}
+
+/** The part of a path that one variable takes, in segments. */
+interface Capture {
+  readonly from: number;
+  /** Infinity: to the end of the path. */
+  readonly to: number;
+  readonly decode: (raw: string) => string;
+}
+
+interface Node {
+  readonly literals: Map<string, Node>;
+  star: Node | undefined;
+  /** A template that ends here. */
+  end: Leaf | undefined;
+  /** A template that ends here in `**`. */
+  rest: Leaf | undefined;
+}
+
+/** The templates of one HTTP method. Those with a verb have a trie for each verb. */
+interface Trie {
+  readonly plain: Node;
+  readonly verbs: Map<string, Node>;
+}
+
+/** A raw path, and where things are in it. */
+interface Place {
+  readonly raw: string;
+  readonly key: string;
+  /** Index in `key` of a colon that may start a verb, or -1. */
+  readonly colon: number;
+}
+
+/** The HTTP method of a `custom` rule for all methods. */
+export const ANY = '*';
+
+/** `GET /v1/orders/{order_id}` */
+export function printRule({ verb, template }: HttpRule): string {
+  return `${verb} ${template}`;
+}
+
+/** Identifies what a route answers: of two routes with the same key only one could ever be reached. */
+export function routeKey({ endpoint, template }: Route, verb = endpoint.rule.verb): string {
+  return `${verb} ${shapeOf(template)}`;
+}
+
+/** A problem for each route whose HTTP method and path an earlier route has taken. */
+export function findDuplicates(routes: readonly Route[]): ContractProblem[] {
+  const taken = new Map<string, Endpoint>();
+  const problems: ContractProblem[] = [];
+  for (const route of routes) {
+    const key = routeKey(route);
+    const first = taken.get(key);
+    if (first === undefined) {
+      taken.set(key, route.endpoint);
+      continue;
+    }
+    const { method, rule } = route.endpoint;
+    const other = printProblem({
+      source: first.method.source,
+      method: first.method.name,
+      problem: printRule(first.rule),
+    });
+    problems.push({
+      source: method.source,
+      method: method.name,
+      rule: printRule(rule),
+      problem: `the same requests already go to ${other}`,
+    });
+  }
+  return problems;
+}
+
+/** Routes without duplicates; of two that are equal the first wins. The cost of a match is that of the path, not of the routes. */
+export function createRouter(routes: readonly Route[]): Router {
+  const tries = new Map<string, Trie>();
+  for (const route of routes) insert(tries, route);
+  const any = tries.get(ANY);
+  const get = tries.get('GET');
+
+  function match(verb: string, path: string): ReturnType<Router['match']> {
+    const place = placeOf(path);
+    if (place === undefined) return undefined;
+    const found =
+      lookup(tries.get(verb), place) ??
+      (verb === 'HEAD' ? lookup(get, place) : undefined) ??
+      lookup(any, place);
+    if (found !== undefined) return { match: found };
+    const allow = allowed(place);
+    return allow.length === 0 ? undefined : { allow };
+  }
+
+  function allowed(place: Place): string[] {
+    const verbs = new Set<string>();
+    for (const [verb, trie] of tries) {
+      if (lookup(trie, place) !== undefined) verbs.add(verb);
+    }
+    if (verbs.size === 0) return [];
+    if (verbs.has('GET')) verbs.add('HEAD');
+    return [...verbs.add('OPTIONS')].sort();
+  }
+
+  function matchAny(path: string): Match | undefined {
+    const place = placeOf(path);
+    if (place === undefined) return undefined;
+    let best: Match | undefined;
+    for (const trie of tries.values()) {
+      const found = lookup(trie, place);
+      if (found && (!best || handshakeRank(found.endpoint) < handshakeRank(best.endpoint))) best = found;
+    }
+    return best;
+  }
+
+  return { match, matchAny };
+}
+
+/** Order of preference for a WebSocket: what needs it most first, and of two alike the one that GET reaches. */
+function handshakeRank({ method, rule }: Endpoint): number {
+  const { clientStreaming, serverStreaming } = method;
+  const kind = clientStreaming ? (serverStreaming ? 0 : 1) : serverStreaming ? 2 : 3;
+  return kind * 2 + (rule.verb === 'GET' ? 0 : 1);
+}
+
+function createNode(): Node {
+  return { literals: new Map(), star: undefined, end: undefined, rest: undefined };
+}
+
+function insert(tries: Map<string, Trie>, { endpoint, template }: Route): void {
+  const trie = child(tries, endpoint.rule.verb, () => ({ plain: createNode(), verbs: new Map() }));
+  let node = template.verb === '' ? trie.plain : child(trie.verbs, template.verb, createNode);
+  const leaf = createLeaf(endpoint, template);
+  for (const segment of template.segments) {
+    if (segment === '**') {
+      node.rest ??= leaf;
+      return;
+    }
+    if (segment === '*') {
+      node.star ??= createNode();
+      node = node.star;
+    } else {
+      node = child(node.literals, segment, createNode);
+    }
+  }
+  node.end ??= leaf;
+}
+
+function child<T>(map: Map<string, T>, key: string, create: () => T): T {
+  const existing = map.get(key);
+  if (existing !== undefined) return existing;
+  const created = create();
+  map.set(key, created);
+  return created;
+}
+
+function createLeaf(endpoint: Endpoint, { segments, variables }: Template): Leaf {
+  const captures = variables.map(({ from, to }): Capture => {
+    const open = segments[to - 1] === '**';
+    return { from, to: open ? Infinity : to, decode: open || to - from > 1 ? decodeSegments : decodeSegment };
+  });
+  return { endpoint, captures, fixed: captures.length === 0 ? { endpoint, variables: [] } : undefined };
+}
+
+function placeOf(raw: string): Place | undefined {
+  const key = comparablePath(raw);
+  if (key === undefined) return undefined;
+  const colon = key.lastIndexOf(':');
+  // A verb follows a segment, and a segment is never empty.
+  return { raw, key, colon: colon > key.lastIndexOf('/') + 1 ? colon : -1 };
+}
+
+function lookup(trie: Trie | undefined, { raw, key, colon }: Place): Match | undefined {
+  if (trie === undefined) return undefined;
+  if (colon !== -1 && trie.verbs.size > 0) {
+    const root = trie.verbs.get(key.slice(colon + 1));
+    const leaf = root && find(root, key, 1, colon);
+    if (leaf !== undefined) return leaf.fixed ?? capture(leaf, raw, raw.lastIndexOf(':'));
+  }
+  const leaf = find(trie.plain, key, key === '/' ? 2 : 1, key.length);
+  return leaf && (leaf.fixed ?? capture(leaf, raw, raw.length));
+}
+
+/**
+ * The best leaf below `node` for the segments of `path` from index `start` to `end`; `start` lies behind `end` when
+ * none is left. A node is visited at most once for a path, so that backtracking is bounded by the trie.
+ */
+function find(node: Node, path: string, start: number, end: number): Leaf | undefined {
+  if (start > end) return node.end ?? node.rest;
+  const slash = path.indexOf('/', start);
+  const stop = slash === -1 ? end : slash;
+  const literal = node.literals.get(path.slice(start, stop));
+  return (
+    (literal && find(literal, path, stop + 1, end)) ??
+    (node.star && find(node.star, path, stop + 1, end)) ??
+    node.rest
+  );
+}
+
+function capture({ endpoint, captures }: Leaf, raw: string, end: number): Match {
+  const variables: string[] = [];
+  let index = 0;
+  let at = 1;
+  for (const { from, to, decode } of captures) {
+    for (; index < from; index++) at = next(raw, at, end);
+    const start = at;
+    if (to === Infinity) at = end + 1;
+    else for (; index < to; index++) at = next(raw, at, end);
+    variables.push(decode(raw.slice(start, at - 1)));
+  }
+  return { endpoint, variables };
+}
+
+/** Where the segment after the one at `at` begins; behind `end` when there is none. */
+function next(raw: string, at: number, end: number): number {
+  const slash = raw.indexOf('/', at);
+  return slash === -1 ? end + 1 : slash + 1;
+}
