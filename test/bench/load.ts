@@ -25,7 +25,7 @@ function requestText({ port, path, headers = {} }: Target): string {
 function responseLength(buffer: Buffer): number {
   const head = buffer.indexOf(HEAD_END);
   if (head < 0) return 0;
-  const text = buffer.latin1Slice(0, head);
+  const text = buffer.toString('latin1', 0, head);
   if (!text.startsWith('HTTP/1.1 200')) throw new Error(`the benchmark got ${text.slice(0, 100)}`);
   const length = Number(/content-length: (\d+)/i.exec(text)?.[1]);
   return buffer.length >= head + 4 + length ? head + 4 + length : 0;
@@ -77,7 +77,7 @@ const NOTE = /"note": ?"(\d+)"/g;
 export function countDeliveries(socket: Socket, latencies: number[]): Subscriber {
   let rest = '';
   socket.on('data', (chunk: Buffer) => {
-    const text = rest + chunk.latin1Slice();
+    const text = rest + chunk.toString('latin1');
     let end = 0;
     for (const match of text.matchAll(NOTE)) {
       latencies.push((now() - Number(match[1])) / 1000);
@@ -96,9 +96,9 @@ export function subscribe(target: Target, latencies: number[]): Promise<Subscrib
     const socket = connect(target.port, '127.0.0.1', () => socket.write(requestText(target)));
     socket.once('error', reject);
     socket.once('data', (chunk: Buffer) => {
-      const status = chunk.latin1Slice(0, 12);
+      const status = chunk.toString('latin1', 0, 12);
       if (status === 'HTTP/1.1 200' || status === 'HTTP/1.1 101') resolve(countDeliveries(socket, latencies));
-      else reject(new Error(`the benchmark got ${chunk.latin1Slice(0, 200)}`));
+      else reject(new Error(`the benchmark got ${chunk.toString('latin1', 0, 200)}`));
     });
   });
 }

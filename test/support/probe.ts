@@ -128,7 +128,7 @@ export async function startProbe(port = 0): Promise<Probe> {
   };
 
   const watch = (call: ServerWritableStream<GetRequest, Event>): void => {
-    const { mode, count } = call.request;
+    const { mode } = call.request;
     track(call, mode);
     if (mode === 'fail') call.emit('error', TYPED_ERROR);
     else if (mode === 'flood') flood(call);
