@@ -127,8 +127,8 @@ export interface LoadOptions {
   readonly env: Environment;
   /** Text of a file, UTF-8; for tests. Default: the file system's. */
   readonly readFile?: ReadFile;
-  /** Flags that the command reads by itself; they are known here, and skipped. */
-  readonly ownFlags?: readonly Flag[];
+  /** The flags that the command knows; those that are no settings are skipped. Default: all settings. */
+  readonly flags?: readonly Flag[];
   /** Accept a configuration without upstreams; default false. */
   readonly withoutUpstreams?: boolean;
 }
@@ -138,14 +138,8 @@ export interface LoadOptions {
  * as a whole; a key (HS256, RS256) replaces the file's keys of its algorithm. Paths in the file are relative to it.
  * Unknown flags and keys are errors. Throws ConfigError.
  */
-export function loadConfig({
-  argv,
-  env,
-  readFile = readText,
-  ownFlags = [],
-  withoutUpstreams = false,
-}: LoadOptions): Config {
-  const flags: ParsedFlags = parseFlags(argv, [...SETTINGS, ...ownFlags]);
+export function loadConfig({ argv, env, readFile = readText, ...options }: LoadOptions): Config {
+  const flags: ParsedFlags = parseFlags(argv, options.flags ?? SETTINGS);
   const merged = mergeSources(flags, env, readFile);
   const parsed = SCHEMA.safeParse(merged.tree);
   const problems = [...merged.problems];
@@ -156,7 +150,7 @@ export function loadConfig({
   const keys = parsed.data.auth.keys.map((key) => resolveKey(key, readFile));
   const config = complete(parsed.data, keys);
   problems.push(...keyProblems(keys, config, merged), ...hostProblems(config, env, merged));
-  if (!withoutUpstreams) problems.push(...upstreamProblems(config, merged));
+  if (!options.withoutUpstreams) problems.push(...upstreamProblems(config, merged));
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
 }

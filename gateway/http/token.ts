@@ -14,9 +14,9 @@ const COMPACT = /^[\w-]+\.[\w-]+\.[\w-]*$/;
 /** RFC 6750, 2.1: `Bearer`, a space, and a b64token. RFC 9110, 11.1: the scheme in any case. */
 const BEARER = /^bearer +([\w.~+/-]+=*)$/i;
 /** What can stand in gRPC metadata, since the subject is sent there (`x-user-id`). */
-const PRINTABLE = /^[\x20-\x7e]+$/;
+export const PRINTABLE = /^[\x20-\x7e]+$/;
 /** RFC 6749, 3.3: a scope, and so a permission, has no spaces, which separate them. */
-const SCOPE = /^[\x21-\x7e]+$/;
+export const SCOPE = /^[\x21-\x7e]+$/;
 
 /** The principal of a token. Throws StatusError UNAUTHENTICATED, whose message never holds the token. */
 export type TokenVerifier = (token: string) => Principal;

@@ -1,0 +1,77 @@
+/** `tidegate routes`: every route of the contract, the doors that serve it, and who may pass. */
+import type { Access, Method } from '../../src/method.js';
+import type { Config } from '../config.js';
+import type { Endpoint, Table } from '../http/table.js';
+import { openTable } from '../load.js';
+import type { Io } from './command.js';
+
+/** Prints the table of what `serve` would serve. Rejects with ContractError. */
+export async function routes(config: Config, { json }: { readonly json: boolean }, io: Io): Promise<number> {
+  const { table, close } = await openTable(config);
+  io.out(json ? JSON.stringify(listRoutes(table), undefined, 2) : formatRoutes(table));
+  await close();
+  return 0;
+}
+
+/** One route, as `tidegate routes --json` prints it. */
+export interface RouteRow {
+  /** HTTP method; `*` is any. */
+  readonly method: string;
+  readonly path: string;
+  readonly doors: readonly string[];
+  /** `orders.v1.OrdersService/GetOrder` */
+  readonly rpc: string;
+  readonly access: Access;
+  readonly upstream: string;
+}
+
+/** The routes in the order of the contract. */
+export function listRoutes({ endpoints }: Table): readonly RouteRow[] {
+  return endpoints.map(({ method, rule }: Endpoint) => ({
+    method: rule.verb,
+    path: rule.template,
+    doors: doorsOf(method),
+    rpc: method.name,
+    access: method.access,
+    upstream: method.upstream,
+  }));
+}
+
+const HEADINGS = ['METHOD', 'PATH', 'DOORS', 'RPC', 'ACCESS', 'UPSTREAM'] as const;
+
+/** The same as text in columns, without a newline at its end. */
+export function formatRoutes(table: Table): string {
+  const rows: readonly (readonly string[])[] = [
+    HEADINGS,
+    ...listRoutes(table).map(({ method, path, doors, rpc, access, upstream }) => [
+      method,
+      path,
+      doors.join(', '),
+      rpc,
+      printAccess(access),
+      upstream,
+    ]),
+  ];
+  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** What a client can speak to reach the method. Over HTTP/1.1 a bidi stream answers while or after it reads, never freely. */
+function doorsOf({ clientStreaming, serverStreaming }: Method): readonly string[] {
+  if (!serverStreaming) return ['REST', 'WS'];
+  return clientStreaming ? ['WS', 'REST (half duplex)'] : ['NDJSON', 'JSON array', 'SSE', 'WS'];
+}
+
+function printAccess(access: Access): string {
+  if (access.public) return 'public';
+  const rights = [...access.permissions];
+  if (access.roles.length > 0) rights.push(`role ${access.roles.join(' or ')}`);
+  return rights.length === 0 ? 'token' : rights.join(' and ');
+}

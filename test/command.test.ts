@@ -1,0 +1,313 @@
+/** The `tidegate` command: what it prints, where, and its exit codes. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { run } from '../gateway/command/command.js';
+import { formatRoutes, type RouteRow } from '../gateway/command/routes.js';
+import { KEY_VARIABLES, SETTINGS } from '../gateway/config/settings.js';
+import { type AuthConfig, DEVELOPMENT_SECRET } from '../gateway/config.js';
+import type { Table } from '../gateway/http/table.js';
+import { createTokenVerifier } from '../gateway/http/token.js';
+import type { Method } from '../src/method.js';
+
+const SECRET = 'a secret that is long enough for HS256';
+const PROTO = new URL('../proto', import.meta.url).pathname;
+/** Nothing listens there; the commands below connect to no service. */
+const CONTRACT = ['--proto', PROTO, '--upstream', '127.0.0.1:9'];
+
+const folder = mkdtempSync(join(tmpdir(), 'tidegate-command-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function tidegate(argv: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
+  const [out, err]: [string[], string[]] = [[], []];
+  const code = await run(argv, env, {
+    out: (line) => out.push(line),
+    err: (line) => err.push(line),
+    onSignal: () => () => {},
+  });
+  return { code, out: out.join('\n'), err: err.join('\n') };
+}
+
+function file(name: string, text: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+describe('tidegate', () => {
+  it('prints its version', async () => {
+    expect(await tidegate(['--version'])).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(/^tidegate \d+\.\d+\.\d+$/),
+    });
+  });
+
+  it.each([['--help'], ['-h'], ['help']])('lists its commands for %s', async (flag) => {
+    const { code, out } = await tidegate([flag]);
+    expect(code).toBe(0);
+    for (const name of ['serve', 'routes', 'check', 'token', 'help', '--version'])
+      expect(out).toContain(`  ${name}`);
+  });
+
+  it.each<[string[], string]>([
+    [[], 'Usage: tidegate COMMAND'],
+    [['sevre'], "unknown command 'sevre'; did you mean serve?"],
+    [['frobnicate'], "unknown command 'frobnicate'; commands: serve, routes, check, token"],
+    [['help', 'tokne'], "unknown command 'tokne'; did you mean token?"],
+    [['--port', '80'], 'expected a command before --port: serve, routes, check, token'],
+    [['serve', '--prot=x'], 'unknown flag --prot; did you mean --port?\nsee: tidegate help serve'],
+    [['check', 'now'], "unexpected argument 'now'\nsee: tidegate help check"],
+    [['token', '--port', '80'], 'unknown flag --port\nsee: tidegate help token'],
+  ])('does not understand %j and exits with 2', async (argv, text) => {
+    const { code, out, err } = await tidegate(argv, { TIDEGATE_UPSTREAMS: 'a:1' });
+    expect([code, out]).toEqual([2, '']);
+    expect(err).toContain(text);
+  });
+
+  it('tells every problem of a configuration on a line and exits with 1', async () => {
+    const { code, err } = await tidegate(['serve', '--port', 'x'], { TIDEGATE_LOG_LEVEL: 'loud' });
+    expect(code).toBe(1);
+    expect(err.split('\n')).toEqual([
+      "flag --port: expected a port between 0 and 65535, not 'x'",
+      expect.stringMatching(/^environment TIDEGATE_LOG_LEVEL: expected one of /),
+    ]);
+  });
+});
+
+describe('help', () => {
+  it.each(['serve', 'routes', 'check'])(
+    'of %s has every setting with its variable and default',
+    async (name) => {
+      const { code, out } = await tidegate([name, '--help']);
+      expect(code).toBe(0);
+      for (const { flag, env, value, default: otherwise, help } of SETTINGS) {
+        expect(out).toMatch(new RegExp(`^  --${flag}${value === undefined ? '' : ' '}`, 'm'));
+        for (const variable of env) expect(out).toContain(variable);
+        expect(out).toContain(help);
+        if (otherwise !== undefined) expect(out).toContain(`default ${otherwise}`);
+      }
+      for (const variable of Object.values(KEY_VARIABLES)) expect(out).toContain(variable);
+      expect(await tidegate(['help', name])).toEqual({ code, out, err: '' });
+    },
+  );
+
+  it('wins over what else is wrong with the line', async () => {
+    expect((await tidegate(['serve', '--nonsense', '--help'])).code).toBe(0);
+  });
+
+  it('of token has only the flags that token takes', async () => {
+    const { out } = await tidegate(['token', '-h']);
+    for (const flag of ['sub', 'role', 'permission', 'expires', 'help', 'jwt-secret-file', 'config']) {
+      expect(out).toContain(`  --${flag}`);
+    }
+    expect(out).not.toContain('--port');
+  });
+});
+
+describe('token', () => {
+  const authOf = (key: string, more: Partial<AuthConfig> = {}): AuthConfig => ({
+    keys: [{ algorithm: 'HS256', key }],
+    leewaySeconds: 0,
+    roles: { admin: ['*'] },
+    ...more,
+  });
+
+  it('prints a token of the development secret, alone on the last line', async () => {
+    const { code, out, err } = await tidegate([
+      'token',
+      '--sub',
+      'u1',
+      '--role',
+      'admin',
+      '--permission=a',
+      '--permission=b',
+    ]);
+    expect(code).toBe(0);
+    expect(err).toMatch(/^signed with the public development secret/);
+    const principal = createTokenVerifier(authOf(DEVELOPMENT_SECRET))(out.split('\n').at(-1) as string);
+    expect(principal).toMatchObject({ subject: 'u1', permissions: new Set(['a', 'b', '*']) });
+    expect((principal.expiresAt as number) - (principal.issuedAt as number) * 1000).toBe(86_400_000);
+  });
+
+  it('signs with the configured secret, for the configured issuer and audience', async () => {
+    const config = file('t.yaml', 'auth: { issuer: me, audience: you }');
+    const env = { TIDEGATE_JWT_SECRET: SECRET, TIDEGATE_CONFIG: config };
+    const { out, err } = await tidegate(['token', '--sub=u1', '--expires', '30m'], env);
+    expect(err).toBe('signed with the configured HS256 secret');
+    const principal = createTokenVerifier(authOf(SECRET, { issuer: 'me', audience: 'you' }))(out);
+    expect((principal.expiresAt as number) - (principal.issuedAt as number) * 1000).toBe(1_800_000);
+  });
+
+  it('names the key that it signed with, if it has an id', async () => {
+    const config = file('kid.yaml', `auth: { keys: [{ algorithm: HS256, key: ${SECRET}, keyId: k7 }] }`);
+    const { out } = await tidegate(['token', '--sub', 'u1', '--config', config]);
+    expect(JSON.parse(Buffer.from(out.split('.')[0] as string, 'base64url').toString())).toMatchObject({
+      kid: 'k7',
+    });
+  });
+
+  it.each<[string[], number, string]>([
+    [[], 2, 'flag --sub: expected the subject of the token'],
+    [
+      ['--sub', 'u1', '--expires', 'soon'],
+      1,
+      "flag --expires: expected a duration such as 30m or 24h, not 'soon'",
+    ],
+    [['--sub', 'u1', '--expires', '0'], 1, "flag --expires: expected a duration such as 30m or 24h, not '0'"],
+    [['--sub', 'u\n1'], 1, 'flag --sub: expected printable ASCII'],
+    [['--sub', 'u1', '--permission', 'a b'], 1, 'flag --permission: expected printable ASCII without spaces'],
+    [
+      ['--sub', 'u1', '--jwt-secret-file', '/nonexistent'],
+      1,
+      'flag --jwt-secret-file: cannot read /nonexistent: no such file',
+    ],
+  ])('refuses %j', async (argv, code, text) => {
+    const ran = await tidegate(['token', ...argv]);
+    expect([ran.code, ran.out]).toEqual([code, '']);
+    expect(ran.err.split('\n')[0]).toBe(text);
+  });
+});
+
+describe('the table of routes', () => {
+  const row = (verb: string, template: string, method: object) => ({
+    rule: { verb, template },
+    method: { access: { public: false, permissions: [], roles: [] }, upstream: 'u1', ...method },
+  });
+  const endpoints = [
+    row('GET', '/v1/orders/{order_id}', {
+      name: 'o.v1.O/Get',
+      access: { public: false, permissions: ['orders:read'], roles: ['clerk', 'chief'] },
+    }),
+    row('GET', '/v1/orders:watch', {
+      name: 'o.v1.O/Watch',
+      serverStreaming: true,
+      access: { public: true, permissions: [], roles: [] },
+    }),
+    row('POST', '/v1/orders:upload', { name: 'o.v1.O/Upload', clientStreaming: true }),
+    row('*', '/v1/join', {
+      name: 'o.v1.O/Join',
+      clientStreaming: true,
+      serverStreaming: true,
+    } satisfies Partial<Method>),
+  ];
+
+  it('tells the doors and the access of every route, in columns', () => {
+    expect(formatRoutes({ endpoints } as unknown as Table).split('\n')).toEqual([
+      'METHOD  PATH                   DOORS                        RPC           ACCESS                             UPSTREAM',
+      'GET     /v1/orders/{order_id}  REST, WS                     o.v1.O/Get    orders:read and role clerk or chief  u1',
+      'GET     /v1/orders:watch       NDJSON, JSON array, SSE, WS  o.v1.O/Watch  public                             u1',
+      'POST    /v1/orders:upload      REST, WS                     o.v1.O/Upload  token                             u1',
+      '*       /v1/join               WS, REST (half duplex)       o.v1.O/Join   token                              u1',
+    ]);
+  });
+
+  it('is that of the whole contract', async () => {
+    const { code, out } = await tidegate(['routes', ...CONTRACT]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^METHOD +PATH +DOORS +RPC +ACCESS +UPSTREAM\n/);
+    expect(out).toMatch(/\nGET +\/v1\/orders\/\{order_id\} +REST, WS +orders\.v1\.\w+\/GetOrder +\S.* +u1\n/);
+  });
+
+  it('can be read by programs', async () => {
+    const rows = JSON.parse((await tidegate(['routes', '--json', ...CONTRACT])).out) as RouteRow[];
+    expect(rows.find(({ rpc }) => rpc.endsWith('/GetOrder'))).toMatchObject({
+      method: 'GET',
+      path: '/v1/orders/{order_id}',
+      doors: ['REST', 'WS'],
+      upstream: 'u1',
+    });
+  });
+});
+
+describe('check', () => {
+  it('says ok and counts', async () => {
+    const { code, out, err } = await tidegate(['check', ...CONTRACT]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^ok: \d+ methods, \d+ routes$/);
+    expect(err).toMatch(/^no keys are configured/);
+  });
+
+  it('tells every problem of a contract on a line and exits with 1', async () => {
+    const proto = file(
+      'bad.proto',
+      `syntax = "proto3";
+package bad.v1;
+import "google/api/annotations.proto";
+message M { string id = 1; }
+service S {
+  rpc A(M) returns (M) { option (google.api.http) = { get: "/v1/{id" }; }
+  rpc B(M) returns (M) { option (google.api.http) = { get: "/v1/{nope}" }; }
+}
+`,
+    );
+    const { code, out, err } = await tidegate(['check', '--proto', proto, '--upstream', '127.0.0.1:9']);
+    expect([code, out]).toEqual([1, '']);
+    expect(err).toMatch(/bad\.proto.*bad\.v1\.S\/A.*\n.*bad\.v1\.S\/B/);
+  });
+});
+
+describe('serve', () => {
+  /** Runs serve until it has greeted; the result ends with its exit code. */
+  async function serve(argv: readonly string[]) {
+    let signal: (name: 'SIGTERM' | 'SIGINT') => void = () => {};
+    const err: string[] = [];
+    let greet: (text: string) => void = () => {};
+    const greeted = new Promise<string>((resolve) => {
+      greet = resolve;
+    });
+    const ended = run(
+      ['serve', '--log-level', 'silent', ...argv],
+      {},
+      {
+        out: greet,
+        err: (line) => err.push(line),
+        onSignal: (listener) => {
+          signal = listener;
+          return () => {};
+        },
+      },
+    );
+    const greeting = await Promise.race([greeted, ended.then((code) => `exit ${code}: ${err.join('\n')}`)]);
+    return { greeting, ended, signal: (name: 'SIGTERM' | 'SIGINT') => signal(name) };
+  }
+
+  it('greets in development mode with routes and a token, answers, and ends on a signal', async () => {
+    const { greeting, ended, signal } = await serve(['--dev', '--port', '0', ...CONTRACT]);
+    expect(greeting).toContain('METHOD  PATH');
+    const url = /http:\/\/127\.0\.0\.1:\d+/.exec(greeting)?.[0] as string;
+    expect((await fetch(`${url}/healthz`)).status).toBe(200);
+    expect((await fetch(`${url}/metrics`)).status).toBe(200);
+    const token = /^\S+\.\S+\.\S+$/m.exec(greeting)?.[0];
+    const headers = { authorization: `Bearer ${token}` };
+    expect((await fetch(`${url}/v1/orders/1`)).status).toBe(401);
+    expect((await fetch(`${url}/v1/orders/1`, { headers })).status).toBe(503);
+    signal('SIGTERM');
+    expect(await ended).toBe(0);
+    await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  it('says when it cannot listen', async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve));
+    const { port } = other.address() as AddressInfo;
+    const { greeting } = await serve(['--dev', '--port', String(port), ...CONTRACT]);
+    other.close();
+    expect(greeting).toBe(
+      `exit 1: cannot listen on 127.0.0.1:${port}: another program listens there; --port picks another port`,
+    );
+  });
+
+  it('says when the contract cannot be read from a service', async () => {
+    const { greeting } = await serve(['--dev', '--port', '0', '--upstream', '127.0.0.1:9']);
+    expect(greeting).toMatch(/^exit 1: \S.*127\.0\.0\.1:9/);
+  });
+});
