@@ -24,6 +24,7 @@ import { createTokenVerifier } from './http/token.js';
 import { openContract } from './load.js';
 
 export * from '../src/index.js';
+export { type Config, ConfigError, loadConfig } from './config.js';
 
 export interface GatewayServer {
   /** Starts listening on the configured host and port. Rejects with the listen error, for example EADDRINUSE. */
