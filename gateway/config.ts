@@ -6,9 +6,15 @@ import type { JsonOptions } from '../src/codec/codec.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
 import { type KeyResult, resolveKey } from './config/keys.js';
 import { suggest } from './config/nearest.js';
-import { keysOf, type ParsedConfig, SCHEMA } from './config/schema.js';
+import { knownKeys, type ParsedConfig, SCHEMA } from './config/schema.js';
 import { type Flag, SETTINGS } from './config/settings.js';
-import { type Environment, type Merged, mergeSources, type ReadFile } from './config/sources.js';
+import {
+  type Environment,
+  type GivenKey,
+  type Merged,
+  mergeSources,
+  type ReadFile,
+} from './config/sources.js';
 
 /** One gRPC server (or several behind one name) and the part of the contract that it serves. */
 export interface UpstreamConfig {
@@ -147,9 +153,9 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
     problems.push(...parsed.error.issues.flatMap((issue) => printIssue(issue, merged)));
     throw new ConfigError(problems, flags.problems.length > 0);
   }
-  const keys = parsed.data.auth.keys.map((key) => resolveKey(key, readFile));
+  const keys = keysOf(parsed.data, merged).map(({ place, key }) => ({ place, ...resolveKey(key, readFile) }));
   const config = complete(parsed.data, keys);
-  problems.push(...keyProblems(keys, config, merged), ...hostProblems(config, env, merged));
+  problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
   if (!options.withoutUpstreams) problems.push(...upstreamProblems(config, merged));
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
@@ -167,7 +173,7 @@ function readText(path: string): string {
 
 function printIssue(issue: z.core.$ZodIssue, { placeOf }: Merged): string[] {
   if (issue.code === 'unrecognized_keys') {
-    const known = keysOf(issue.path);
+    const known = knownKeys(issue.path);
     return issue.keys.map((key) => `${placeOf([...issue.path, key])}: unknown key${suggest(key, known)}`);
   }
   if (issue.code === 'invalid_type') {
@@ -177,8 +183,10 @@ function printIssue(issue: z.core.$ZodIssue, { placeOf }: Merged): string[] {
   return [`${placeOf(issue.path)}: ${issue.message}`];
 }
 
+type ResolvedKey = KeyResult & { readonly place: string };
+
 /** What development mode adds, and the defaults that depend on other settings. */
-function complete({ host, auth, upstreams, ...rest }: ParsedConfig, keys: readonly KeyResult[]): Config {
+function complete({ host, auth, upstreams, ...rest }: ParsedConfig, keys: readonly ResolvedKey[]): Config {
   const { issuer, audience, leewaySeconds } = auth;
   const developmentKey: KeyConfig = { algorithm: 'HS256', key: DEVELOPMENT_SECRET };
   return {
@@ -201,12 +209,18 @@ function complete({ host, auth, upstreams, ...rest }: ParsedConfig, keys: readon
   };
 }
 
-function keyProblems(keys: readonly KeyResult[], { dev }: Config, { placeOf }: Merged): string[] {
-  return keys.flatMap((result, index) => {
-    const place = placeOf(['auth', 'keys', index]);
-    if ('problem' in result) return [`${place}: ${result.problem}`];
-    if (dev || result.key.key !== DEVELOPMENT_SECRET) return [];
-    return [`${place}: this is the public development secret; it is for --dev alone`];
+/** A key from flag or environment replaces the file's keys of its algorithm. */
+function keysOf({ auth }: ParsedConfig, { keys, placeOf }: Merged): readonly GivenKey[] {
+  const fromFile = auth.keys.map((key, index) => ({ place: placeOf(['auth', 'keys', index]), key }));
+  const replaced = new Set(keys.map(({ key }) => key.algorithm));
+  return [...keys, ...fromFile.filter(({ key }) => !replaced.has(key.algorithm))];
+}
+
+function keyProblems(keys: readonly ResolvedKey[], { dev }: Config): string[] {
+  return keys.flatMap((resolved) => {
+    if ('problem' in resolved) return [`${resolved.place}: ${resolved.problem}`];
+    if (dev || resolved.key.key !== DEVELOPMENT_SECRET) return [];
+    return [`${resolved.place}: this is the public development secret; it is for --dev alone`];
   });
 }
 

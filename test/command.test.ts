@@ -1,4 +1,6 @@
 /** The `tidegate` command: what it prints, where, and its exit codes. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -7,7 +9,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { run } from '../gateway/command/command.js';
 import { formatRoutes, type RouteRow } from '../gateway/command/routes.js';
-import { KEY_VARIABLES, SETTINGS } from '../gateway/config/settings.js';
+import { KEY_SETTINGS, SETTINGS } from '../gateway/config/settings.js';
 import { type AuthConfig, DEVELOPMENT_SECRET } from '../gateway/config.js';
 import type { Table } from '../gateway/http/table.js';
 import { createTokenVerifier } from '../gateway/http/token.js';
@@ -95,7 +97,7 @@ describe('help', () => {
         expect(out).toContain(help);
         if (otherwise !== undefined) expect(out).toContain(`default ${otherwise}`);
       }
-      for (const variable of Object.values(KEY_VARIABLES)) expect(out).toContain(variable);
+      for (const { variable } of KEY_SETTINGS) expect(out).toContain(variable);
       expect(await tidegate(['help', name])).toEqual({ code, out, err: '' });
     },
   );
@@ -202,11 +204,11 @@ describe('the table of routes', () => {
 
   it('tells the doors and the access of every route, in columns', () => {
     expect(formatRoutes({ endpoints } as unknown as Table).split('\n')).toEqual([
-      'METHOD  PATH                   DOORS                        RPC           ACCESS                             UPSTREAM',
-      'GET     /v1/orders/{order_id}  REST, WS                     o.v1.O/Get    orders:read and role clerk or chief  u1',
-      'GET     /v1/orders:watch       NDJSON, JSON array, SSE, WS  o.v1.O/Watch  public                             u1',
-      'POST    /v1/orders:upload      REST, WS                     o.v1.O/Upload  token                             u1',
-      '*       /v1/join               WS, REST (half duplex)       o.v1.O/Join   token                              u1',
+      'METHOD  PATH                   DOORS                        RPC            ACCESS                               UPSTREAM',
+      'GET     /v1/orders/{order_id}  REST, WS                     o.v1.O/Get     orders:read and role clerk or chief  u1',
+      'GET     /v1/orders:watch       NDJSON, JSON array, SSE, WS  o.v1.O/Watch   public                               u1',
+      'POST    /v1/orders:upload      REST, WS                     o.v1.O/Upload  token                                u1',
+      '*       /v1/join               WS, REST (half duplex)       o.v1.O/Join    token                                u1',
     ]);
   });
 
@@ -293,6 +295,30 @@ describe('serve', () => {
     signal('SIGTERM');
     expect(await ended).toBe(0);
     await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+  });
+
+  it('ends at once on a second signal', async () => {
+    const { ended, signal } = await serve(['--dev', '--port', '0', ...CONTRACT]);
+    signal('SIGTERM');
+    signal('SIGINT');
+    expect(await ended).toBe(130);
+  });
+
+  it('runs as a process, and ends with 0 on SIGTERM', async () => {
+    const main = new URL('../dist/gateway/main.js', import.meta.url).pathname;
+    const child = spawn(process.execPath, [main, 'serve', '--dev', '--port', '0', ...CONTRACT], {
+      env: {},
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const exited = once(child, 'exit');
+    let output = '';
+    for await (const chunk of child.stdout) {
+      output += String(chunk);
+      if (output.includes('METHOD  PATH')) child.kill('SIGTERM');
+    }
+    expect(await exited).toEqual([0, null]);
+    expect(output).toContain('"msg":"listening"');
+    expect(output).toContain('"msg":"stopped"');
   });
 
   it('says when it cannot listen', async () => {

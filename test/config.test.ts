@@ -338,6 +338,13 @@ describe('keys', () => {
     expect(load({ env: { TIDEGATE_JWT_PUBLIC_KEY: rsa.publicKey } }).auth.keys[0]?.algorithm).toBe('RS256');
   });
 
+  it('keep their place in the file when one of them is replaced from outside', () => {
+    const yaml = `auth: { keys: [{ algorithm: HS256, key: ${SECRET} }, { algorithm: RS256, key: bad }] }`;
+    expect(problems({ yaml, env: { TIDEGATE_JWT_SECRET: SECRET } })).toEqual([
+      'tidegate.yaml: auth.keys[1]: expected an RSA public key in PEM form (-----BEGIN PUBLIC KEY-----)',
+    ]);
+  });
+
   const small = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({
     type: 'spki',
     format: 'pem',

@@ -1,6 +1,5 @@
 /** The help texts, made from the same tables that the flags are parsed with. */
-import type { Flag, Setting, SettingGroup } from '../config/settings.js';
-import { KEY_VARIABLES } from '../config/settings.js';
+import { type Flag, KEY_SETTINGS, type Setting, type SettingGroup } from '../config/settings.js';
 import type { Command } from './command.js';
 
 const INDENT = ' '.repeat(32);
@@ -49,13 +48,8 @@ function formatFlag({ flag, value, repeatable, help }: Flag): string {
 }
 
 function formatSetting(setting: Setting): string {
-  const key =
-    setting.flag === 'jwt-secret-file'
-      ? [KEY_VARIABLES.HS256]
-      : setting.flag === 'jwt-public-key-file'
-        ? [KEY_VARIABLES.RS256]
-        : [];
-  const notes = [[...setting.env, ...key].join(' or ')];
+  const byValue = KEY_SETTINGS.filter(({ flag }) => flag === setting.flag).map(({ variable }) => variable);
+  const notes = [[...setting.env, ...byValue].join(' or ')];
   if (setting.default !== undefined) notes.push(`default ${setting.default}`);
   return `${formatFlag(setting)}\n${INDENT}${notes.join('; ')}`;
 }

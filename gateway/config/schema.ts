@@ -196,6 +196,6 @@ const KEYS_BY_SECTION: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The keys that a section knows; the section as a path without list positions. */
-export function keysOf(path: readonly PropertyKey[]): readonly string[] {
+export function knownKeys(path: readonly PropertyKey[]): readonly string[] {
   return KEYS_BY_SECTION[path.filter((part) => typeof part === 'string').join('.')] ?? [];
 }

@@ -243,7 +243,7 @@ export const SETTING_GROUPS: readonly SettingGroup[] = [
 export const SETTINGS: readonly Setting[] = SETTING_GROUPS.flatMap(({ settings }) => settings);
 
 /** Keys given by value. They have no flag: the arguments of a process can be read by others on the machine. */
-export const KEY_VARIABLES = {
-  HS256: 'TIDEGATE_JWT_SECRET',
-  RS256: 'TIDEGATE_JWT_PUBLIC_KEY',
-} as const;
+export const KEY_SETTINGS = [
+  { algorithm: 'HS256', flag: 'jwt-secret-file', variable: 'TIDEGATE_JWT_SECRET' },
+  { algorithm: 'RS256', flag: 'jwt-public-key-file', variable: 'TIDEGATE_JWT_PUBLIC_KEY' },
+] as const;

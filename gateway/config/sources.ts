@@ -3,15 +3,24 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { isMap, LineCounter, parseDocument } from 'yaml';
 import type { ParsedFlags } from './flags.js';
 import { nearest } from './nearest.js';
-import { KEY_VARIABLES, SETTINGS, type Setting } from './settings.js';
+import type { ParsedKey } from './schema.js';
+import { KEY_SETTINGS, SETTINGS, type Setting } from './settings.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 export type ReadFile = (path: string) => string;
 export type Tree = Record<string, unknown>;
 
+/** A way of verifying tokens, before its file is read. */
+export interface GivenKey {
+  readonly place: string;
+  readonly key: ParsedKey;
+}
+
 export interface Merged {
   /** Not validated yet, but what is set from flags and environment is where the schema wants it. */
   readonly tree: Tree;
+  /** From flags and environment; apart, since they replace keys of the tree one algorithm at a time. */
+  readonly keys: readonly GivenKey[];
   /** `flag --port`, `environment PORT` or `tidegate.yaml: limits.bodyBytes`. */
   readonly placeOf: (path: readonly PropertyKey[]) => string;
   readonly problems: readonly string[];
@@ -39,8 +48,8 @@ export function mergeSources(flags: ParsedFlags, env: Environment, readFile: Rea
       places.set(setting.path.join('.'), found.place);
     }
   }
-  mergeKeys(tree, { flags, env, places, problems });
-  return { tree, problems, placeOf: (at) => placeOf(at, places, path) };
+  const keys = givenKeys(flags, env, problems);
+  return { tree, keys, problems, placeOf: (at) => placeOf(at, places, path) };
 }
 
 function givenBy(setting: Setting, flags: ParsedFlags, env: Environment): Given | undefined {
@@ -63,45 +72,17 @@ function settingOf(flag: string): Setting {
   return SETTINGS.find((setting) => setting.flag === flag) as Setting;
 }
 
-interface KeySources {
-  readonly flags: ParsedFlags;
-  readonly env: Environment;
-  readonly places: Map<string, string>;
-  readonly problems: string[];
-}
-
-/** A key from flag or environment replaces the file's keys of the same algorithm, so that a secret can be exchanged from outside. */
-function mergeKeys(tree: Tree, { flags, env, places, problems }: KeySources): void {
-  const found = [
-    { algorithm: 'HS256', ...givenKey('HS256', 'jwt-secret-file', flags, env, problems) },
-    { algorithm: 'RS256', ...givenKey('RS256', 'jwt-public-key-file', flags, env, problems) },
-  ].filter((entry) => 'place' in entry);
-  if (found.length === 0) return;
-  const auth = tree.auth as Tree | undefined;
-  const listed = Array.isArray(auth?.keys) ? (auth.keys as unknown[]) : [];
-  const kept = listed.filter(
-    (entry) => !found.some(({ algorithm }) => algorithm === (entry as Tree)?.algorithm),
-  );
-  const added = found.map(({ place: _, ...entry }) => entry);
-  if (!put(tree, ['auth', 'keys'], [...added, ...kept])) return;
-  for (const [index, { place }] of found.entries()) places.set(`auth.keys.${index}`, place as string);
-}
-
-function givenKey(
-  algorithm: keyof typeof KEY_VARIABLES,
-  flag: string,
-  flags: ParsedFlags,
-  env: Environment,
-  problems: string[],
-) {
-  const file = givenBy(settingOf(flag), flags, env);
-  const variable = KEY_VARIABLES[algorithm];
-  const value = env[variable] || undefined;
-  if (file?.place.startsWith('environment') && value !== undefined) {
-    problems.push(`${file.place}: give this or ${variable}, not both`);
-  }
-  if (file !== undefined) return { place: file.place, keyFile: file.values.at(-1) };
-  return value === undefined ? {} : { place: `environment ${variable}`, key: value };
+/** The keys of flags and environment, each with its place. */
+function givenKeys(flags: ParsedFlags, env: Environment, problems: string[]): GivenKey[] {
+  return KEY_SETTINGS.flatMap(({ algorithm, flag, variable }): GivenKey[] => {
+    const file = givenBy(settingOf(flag), flags, env);
+    const key = env[variable] || undefined;
+    if (file?.place.startsWith('environment') && key !== undefined) {
+      problems.push(`${file.place}: give this or ${variable}, not both`);
+    }
+    if (file !== undefined) return [{ place: file.place, key: { algorithm, keyFile: file.values.at(-1) } }];
+    return key === undefined ? [] : [{ place: `environment ${variable}`, key: { algorithm, key } }];
+  });
 }
 
 /** Sets a value inside a tree. False when a parent is no mapping: the schema then says so of the parent. */
@@ -190,9 +171,10 @@ export function reasonOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-const VARIABLES = [...SETTINGS.flatMap(({ env }) => env), ...Object.values(KEY_VARIABLES)].filter((name) =>
-  name.startsWith('TIDEGATE_'),
-);
+const VARIABLES = [
+  ...SETTINGS.flatMap(({ env }) => env),
+  ...KEY_SETTINGS.map(({ variable }) => variable),
+].filter((name) => name.startsWith('TIDEGATE_'));
 
 /** Other programs may have TIDEGATE_ variables of their own; one that is a letter away from ours is a spelling mistake. */
 function misspelt(env: Environment): string[] {
