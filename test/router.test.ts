@@ -397,7 +397,7 @@ test('the cost of a match does not grow with the number of routes', () => {
 const literal = fc.constantFrom('a', 'b', 'c');
 const values = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 6 })
-  .filter((text) => text !== '.' && text !== '..' && text.isWellFormed());
+  .filter((text) => text !== '.' && text !== '..' && isWellFormed(text));
 const pathSegments = fc.constantFrom('a', 'b', 'c', 'd', 'a:v', 'b:w', 'd:v', 'd:x', '%61', 'a%3Av');
 
 const templates = fc
@@ -464,4 +464,9 @@ function catchError(run: () => unknown): StatusError {
     return error as StatusError;
   }
   throw new Error('nothing was thrown');
+}
+
+/** Without lone surrogates, which UTF-8 cannot say. */
+function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
 }

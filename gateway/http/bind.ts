@@ -4,7 +4,7 @@ import type { Message } from '../../src/call.js';
 import type { Codec, JsonObject, JsonValue } from '../../src/codec/codec.js';
 import { ContractError, type ContractProblem } from '../../src/contract/contract.js';
 import type { HttpRule, Method } from '../../src/method.js';
-import { Code, StatusError } from '../../src/status.js';
+import { StatusError } from '../../src/status.js';
 import {
   type FieldPath,
   findByProtoName,
@@ -14,11 +14,11 @@ import {
   resolveFields,
 } from './fields.js';
 import { findMaskField, mentionedPaths, withMask } from './mask.js';
-import { parameterError, parseQuery, placeOfParameter, resolveParameter } from './query.js';
+import { parseQuery, placeOfParameter, resolveParameter } from './query.js';
 import { printRule } from './router.js';
 import type { Binding, Bound } from './table.js';
 import type { Template } from './template.js';
-import { bodyError, isObject, ownMember, placeInBody, put, UrlFields } from './tree.js';
+import { bodyError, isGiven, isObject, ownMember, placeInBody, put, UrlFields } from './tree.js';
 
 export interface BindingSource {
   readonly method: Method;
@@ -150,12 +150,9 @@ function bindUrl(plan: Plan, values: readonly string[], query: string): Bound {
     url.setVariable(path, place, values[index] ?? '');
   }
   if (plan.readsQuery && query !== '') {
+    const body = typeof plan.body === 'string' ? undefined : plan.body;
     for (const { name, text } of parseQuery(query)) {
-      const target = resolveParameter(plan.input, name);
-      if (target.path[0] === plan.body) {
-        throw parameterError(name, 'this belongs in the body', printPath(target.path));
-      }
-      url.setParameter(target, placeOfParameter(name), text);
+      url.setParameter(resolveParameter(plan.input, name, body), placeOfParameter(name), text);
     }
   }
   return new RequestBound(plan, url);
@@ -213,8 +210,10 @@ class RequestBound implements Bound {
     const tree = { ...this.url.tree };
     const set = this.setBelow(field);
     if (set === undefined) {
-      this.url.checkBody(field, body);
-      put(tree, field.jsonName, body);
+      if (isGiven(field, body)) {
+        this.url.checkOneof(field);
+        put(tree, field.jsonName, body);
+      }
     } else if (body !== null && isParent(field)) {
       if (!isObject(body)) throw bodyError('', 'expected an object');
       this.url.mergeInto(body, field.message, set);
@@ -235,7 +234,7 @@ class RequestBound implements Bound {
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       // The codec cannot know whose bytes they are; these came from the client.
-      throw new StatusError(Code.INVALID_ARGUMENT, `body: not an encoded ${type.typeName}`, { cause: error });
+      throw bodyError('', `not an encoded ${type.typeName}`);
     }
   }
 

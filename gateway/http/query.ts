@@ -2,7 +2,7 @@
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { badRequest } from '../../src/details.js';
 import { Code, StatusError } from '../../src/status.js';
-import { type FieldPath, findField, isParent, resolveFields, takesText } from './fields.js';
+import { type FieldPath, findField, isParent, printPath, resolveFields, takesText } from './fields.js';
 import { faultOf } from './path.js';
 
 /** One `name=value`, decoded. Without `=` the value is empty. */
@@ -64,9 +64,9 @@ export function withoutParameters(query: string, names: ReadonlySet<string>): st
 
 /**
  * The field that a parameter's name means: names of fields, JSON or proto, joined by dots, and `[key]` behind a map.
- * Throws StatusError INVALID_ARGUMENT for a name that no text can set.
+ * Throws StatusError INVALID_ARGUMENT for a name that no text can set, or that lies in `body`, the field that is the body.
  */
-export function resolveParameter(type: DescMessage, name: string): Target {
+export function resolveParameter(type: DescMessage, name: string, body?: DescField): Target {
   const bracket = name.indexOf('[');
   const fieldName = bracket === -1 ? name : name.slice(0, bracket);
   const names = fieldName.split('.');
@@ -76,6 +76,7 @@ export function resolveParameter(type: DescMessage, name: string): Target {
   if (typeof path === 'string' || field === undefined) {
     throw parameterError(name, 'this route knows no such parameter');
   }
+  if (path[0] === body) throw parameterError(name, 'this belongs in the body', printPath(path));
   const mapKey = bracket !== -1 && name.endsWith(']') ? name.slice(bracket + 1, -1) : undefined;
   const fault = targetFault(field, bracket !== -1, mapKey);
   if (fault !== undefined) throw parameterError(name, fault);

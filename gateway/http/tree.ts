@@ -116,10 +116,10 @@ export class UrlFields {
     return true;
   }
 
-  /** Refuses a value of `field`, the body, if the URL has set another member of its oneof. */
-  checkBody(field: DescField, value: JsonValue): void {
+  /** Refuses a value for `field`, which is the body, if the URL has set another member of its oneof. */
+  checkOneof(field: DescField): void {
     const rival = field.oneof?.fields.find((other) => other !== field && this.has(other));
-    if (rival !== undefined && isGiven(field, value)) {
+    if (rival !== undefined) {
       throw bodyError(
         '',
         `only one of ${rival.name} and ${field.name} can be given, and the URL has ${rival.name}`,
@@ -171,7 +171,7 @@ function checkSiblings(body: JsonObject, field: DescField, pointer: string): voi
 }
 
 /** Whether a member of a body sets its field. A null does not, except where null is a value. */
-function isGiven({ message, enum: type }: DescField, value: JsonValue | undefined): boolean {
+export function isGiven({ message, enum: type }: DescField, value: JsonValue | undefined): boolean {
   if (value !== null) return value !== undefined;
   return message?.typeName === 'google.protobuf.Value' || type?.typeName === 'google.protobuf.NullValue';
 }
