@@ -1,0 +1,58 @@
+/** Who calls, as the gateway says: services verify no tokens, they trust the identity headers that the gateway sets. */
+import { type Metadata, status } from '@grpc/grpc-js';
+import { invalid, refused, type ServiceError } from './errors.js';
+
+const LONGEST_USER_ID = 256;
+
+export interface Caller {
+  /** `x-user-id`; empty for an anonymous caller. */
+  readonly userId: string;
+  /** `x-permissions`, where `*` grants all and `orders:*` all that begin with `orders:`. */
+  readonly permissions: ReadonlySet<string>;
+}
+
+/** Reads the caller from the metadata of a call. Throws INVALID_ARGUMENT for an identity that is too long to be kept. */
+export function callerOf(metadata: Metadata): Caller {
+  const userId = textOf(metadata, 'x-user-id');
+  if (userId.length > LONGEST_USER_ID) {
+    throw invalid([{ field: 'x-user-id', description: `must have at most ${LONGEST_USER_ID} characters` }]);
+  }
+  const permissions = new Set(
+    textOf(metadata, 'x-permissions')
+      .split(/[\s,]+/)
+      .filter(Boolean),
+  );
+  return { userId, permissions };
+}
+
+/** The caller's user id. Throws UNAUTHENTICATED when there is none, for what cannot be done by nobody. */
+export function userOf(caller: Caller): string {
+  if (caller.userId !== '') return caller.userId;
+  throw refused(status.UNAUTHENTICATED, 'NO_IDENTITY', 'the metadata x-user-id is missing');
+}
+
+export function isAllowed({ permissions }: Caller, permission: string): boolean {
+  if (permissions.has(permission)) return true;
+  for (const held of permissions) {
+    if (held.endsWith('*') && permission.startsWith(held.slice(0, -1))) return true;
+  }
+  return false;
+}
+
+export function forbidden(permission: string, action: string): ServiceError {
+  return refused(
+    status.PERMISSION_DENIED,
+    'PERMISSION_MISSING',
+    `${action} needs the permission ${permission}`,
+    {
+      permission,
+    },
+  );
+}
+
+function textOf(metadata: Metadata, name: string): string {
+  return metadata
+    .get(name)
+    .map((value) => value.toString())
+    .join(',');
+}
