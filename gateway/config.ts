@@ -37,6 +37,11 @@ export interface ContractConfig {
   readonly includes: readonly string[];
   /** Files that hold an encoded google.protobuf.FileDescriptorSet. */
   readonly descriptors: readonly string[];
+  /**
+   * Of two routes for the same requests (one HTTP method, one path) the one declared first serves them, or the contract
+   * is refused; default error. Every method is reached at POST /pkg.Service/Method anyway.
+   */
+  readonly duplicateRoutes: 'error' | 'first';
 }
 
 /** One way of verifying tokens. A token must name (`kid`) or match one of them by algorithm. */

@@ -51,7 +51,7 @@ describe('defaults', () => {
       port: 8080,
       dev: false,
       upstreams: [{ name: 'u1', address: 'localhost:50051', services: [] }],
-      contract: { protos: [], includes: [], descriptors: [] },
+      contract: { protos: [], includes: [], descriptors: [], duplicateRoutes: 'error' },
       auth: { keys: [], leewaySeconds: 30, roles: {} },
       json: { emitDefaults: false, protoNames: false, enumNumbers: false, int64: 'string' },
       limits: {

@@ -134,6 +134,7 @@ export const SCHEMA = z.strictObject({
       protos: texts('a .proto file or a folder'),
       includes: texts('a folder'),
       descriptors: texts('a file'),
+      duplicateRoutes: oneOf(['error', 'first']).default('error'),
     })
     .prefault({}),
   auth: z

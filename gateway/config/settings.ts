@@ -98,6 +98,14 @@ const CONTRACT: readonly Setting[] = [
     env: ['TIDEGATE_DESCRIPTORS'],
     help: 'file that holds an encoded FileDescriptorSet',
   },
+  {
+    flag: 'duplicate-routes',
+    value: 'CHOICE',
+    path: ['contract', 'duplicateRoutes'],
+    env: ['TIDEGATE_DUPLICATE_ROUTES'],
+    help: 'two methods on one route: error, or first, which serves the method declared first',
+    default: DEFAULTS.contract.duplicateRoutes,
+  },
 ];
 
 const AUTH: readonly Setting[] = [

@@ -57,32 +57,55 @@ export interface Table {
   readonly byName: ReadonlyMap<string, Endpoint>;
   /** Every declared route in the order of the contract, for `tidegate routes`; for a method that declares none, the one in `byName`. */
   readonly endpoints: readonly Endpoint[];
+  /** With `duplicates: 'first'`: the declared routes that no request reaches, since an earlier one takes them all. */
+  readonly shadowed: readonly ContractProblem[];
+}
+
+export interface TableOptions {
+  /** Two routes for the same requests are a problem of the contract, or the one declared first serves them; default error. */
+  readonly duplicates?: 'error' | 'first';
 }
 
 /** Throws ContractError that lists bad templates, bad bindings and duplicate routes with both sources. */
-export function buildTable(contract: Contract, json: Partial<JsonOptions>): Table {
+export function buildTable(
+  contract: Contract,
+  json: Partial<JsonOptions>,
+  { duplicates = 'error' }: TableOptions = {},
+): Table {
   const codec = createCodec(contract.types, json);
   const codecs = { codec, canonical: createCodec(contract.types) };
   const problems: ContractProblem[] = [];
-  const declared: Route[] = [];
-  const named: Route[] = [];
-  const endpoints: Endpoint[] = [];
-  for (const method of contract.methods) {
-    const own = method.routes.flatMap((rule) => compile({ method, rule, ...codecs }, problems));
-    const byName = compile({ method, rule: ruleByName(method), ...codecs }, problems);
-    declared.push(...own);
-    named.push(...byName);
-    endpoints.push(...(own.length > 0 ? own : byName).map(({ endpoint }) => endpoint));
-  }
-  problems.push(...findDuplicates(declared));
+  const compiled = contract.methods.map((method) => ({
+    own: method.routes.flatMap((rule) => compile({ method, rule, ...codecs }, problems)),
+    byName: compile({ method, rule: ruleByName(method), ...codecs }, problems),
+  }));
+  const declared = compiled.flatMap(({ own }) => own);
+  const named = compiled.flatMap(({ byName }) => byName);
+  const shadowed = findDuplicates(declared);
+  if (duplicates === 'error') problems.push(...shadowed);
   if (problems.length > 0) throw new ContractError(problems);
+  const reached = new Set(firstOfEach(declared));
   return {
     contract,
     codec,
-    router: createRouter([...declared, ...unclaimed(named, declared)]),
+    router: createRouter([...reached, ...unclaimed(named, declared)]),
     byName: new Map(named.map(({ endpoint }) => [endpoint.method.name, endpoint])),
-    endpoints,
+    endpoints: compiled.flatMap(({ own, byName }) => {
+      const listed = own.filter((route) => reached.has(route));
+      return (listed.length > 0 ? listed : byName).map(({ endpoint }) => endpoint);
+    }),
+    shadowed,
   };
+}
+
+/** Of the routes for the same requests the one declared first, in the order of the contract. */
+function firstOfEach(routes: readonly Route[]): Route[] {
+  const first = new Map<string, Route>();
+  for (const route of routes) {
+    const key = routeKey(route);
+    if (!first.has(key)) first.set(key, route);
+  }
+  return [...first.values()];
 }
 
 /** The routes whose requests no other route has been declared for, by their HTTP method or by `*`. */
