@@ -18,6 +18,8 @@ export interface ContractProblem {
   readonly rule?: string;
   /** What is wrong with it, and what to do. */
   readonly problem: string;
+  /** True when it may be gone by itself later: an upstream that did not answer. */
+  readonly temporary?: boolean;
 }
 
 /** `orders.proto:12: orders.v1.OrdersService/GetOrder: GET /v1/{order_id: unclosed variable` */

@@ -1,6 +1,6 @@
 /** Which .proto files a contract consists of: the ones asked for, what they import, and under which names. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { ContractProblem } from './contract.js';
 import { type ProtoImport, type ProtoText, readProtoText } from './proto-text.js';
 import { builtInName, CARRIED_FOLDERS } from './well-known.js';
@@ -41,7 +41,7 @@ export function findProtoFiles(protos: readonly string[], includes: readonly str
   const problems: ContractProblem[] = [];
   const asked = new Map<string, Asked>();
   for (const proto of protos) {
-    for (const file of listProtos(resolve(proto), problems))
+    for (const file of listProtos(resolve(proto), includes, problems))
       if (!asked.has(file.path)) asked.set(file.path, file);
   }
   for (const include of includes) {
@@ -149,12 +149,16 @@ function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
-function listProtos(path: string, problems: ContractProblem[]): Asked[] {
+function listProtos(path: string, includes: readonly string[], problems: ContractProblem[]): Asked[] {
   if (!existsSync(path)) {
     problems.push({ problem: `${path}: no such file or folder` });
     return [];
   }
-  if (!isFolder(path)) return [{ path, name: basename(path), searched: false }];
+  if (!isFolder(path)) {
+    const folders = [...includes.map((include) => resolve(include)), ...CARRIED_FOLDERS];
+    const folder = folders.find((candidate) => path.startsWith(candidate + sep)) ?? dirname(path);
+    return [{ path, name: slashed(relative(folder, path)), searched: false }];
+  }
   const entries = readdirSync(path, { recursive: true, encoding: 'utf8' });
   const inside = entries.filter(
     (entry) => entry.endsWith('.proto') && !entry.split(sep).includes('node_modules'),

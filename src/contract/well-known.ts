@@ -41,10 +41,14 @@ export function wellKnownFile(name: string): FileDescriptorProto | undefined {
   return BY_NAME.get(name);
 }
 
-/** Whether a contract that leaves this file out gets it from us, compiled from `CARRIED_FOLDERS`. */
-export function isCarried(name: string): boolean {
-  const ours = name.startsWith('google/api/') || name.startsWith('tidegate/v1/');
-  return ours && CARRIED_FOLDERS.some((folder) => existsSync(join(folder, name)));
+export function wellKnownFiles(): Iterable<FileDescriptorProto> {
+  return BY_NAME.values();
+}
+
+/** Where a file stands that a contract may leave out although it imports it; undefined for any other name. */
+export function carriedPath(name: string): string | undefined {
+  if (!name.startsWith('google/api/') && !name.startsWith('tidegate/v1/')) return undefined;
+  return CARRIED_FOLDERS.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
 /** protobufjs has these built in and reads them from nowhere else, wherever a path ends like this. */
