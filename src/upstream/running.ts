@@ -105,7 +105,7 @@ export abstract class Running implements InterceptingListener {
     const peer = this.wire?.getAuthContext() ? this.wire.getPeer() : undefined;
     const error = failureOf(status, this.link, peer);
     if (error.code === Code.CANCELLED && error.cause !== undefined) this.cancelledByPeer(error);
-    else this.finish(error);
+    else this.endWith(error);
   }
 
   /** Refuses the call if there is no connection still: grpc-js alone would wait as long as TCP does. */
@@ -201,11 +201,11 @@ export abstract class Running implements InterceptingListener {
    */
   private cancelledByPeer(error: StatusError): void {
     setImmediate(() => {
-      if (!this.ended) this.finish(this.isConnected ? error : lost(this.link, error));
+      if (!this.ended) this.endWith(this.isConnected ? error : lost(this.link, error));
     });
   }
 
-  private finish(error: StatusError): void {
+  private endWith(error: StatusError): void {
     this.end();
     this.failed(error);
   }
