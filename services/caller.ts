@@ -13,16 +13,21 @@ export interface Caller {
 
 /** Reads the caller from the metadata of a call. Throws INVALID_ARGUMENT for an identity that is too long to be kept. */
 export function callerOf(metadata: Metadata): Caller {
-  const userId = textOf(metadata, 'x-user-id');
+  const userId = decode(textOf(metadata, 'x-user-id'));
   if (userId.length > LONGEST_USER_ID) {
     throw invalid([{ field: 'x-user-id', description: `must have at most ${LONGEST_USER_ID} characters` }]);
   }
-  const permissions = new Set(
-    textOf(metadata, 'x-permissions')
-      .split(/[\s,]+/)
-      .filter(Boolean),
-  );
-  return { userId, permissions };
+  const permissions = textOf(metadata, 'x-permissions').split(',').filter(Boolean);
+  return { userId, permissions: new Set(permissions.map(decode)) };
+}
+
+/** The gateway percent-encodes what a header cannot carry. What is not so encoded is taken as it is. */
+function decode(value: string): string {
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
 }
 
 /** The caller's user id. Throws UNAUTHENTICATED when there is none, for what cannot be done by nobody. */

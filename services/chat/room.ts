@@ -37,7 +37,7 @@ export class Room {
   state(): RoomState {
     return {
       ...this.about,
-      room: this.name,
+      roomId: this.name,
       createTime: this.#createTime,
       members: [...this.#members.keys()].sort().slice(0, 100),
       memberCount: this.#members.size,

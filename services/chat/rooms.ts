@@ -36,8 +36,8 @@ export class Rooms {
 
   create(name: string, title: string, creator: string): Room {
     const valid = /^[a-z0-9][a-z0-9-]{0,62}$/.test(name);
-    check(valid, 'room', 'must be 1 to 63 lower-case letters, digits or `-`, not beginning with `-`');
-    check(title.length <= 200, 'title', 'must have at most 200 characters');
+    check(valid, 'room.room_id', 'must be 1 to 63 lower-case letters, digits or `-`, not beginning with `-`');
+    check(title.length <= 200, 'room.title', 'must have at most 200 characters');
     if (this.#rooms.has(name)) throw alreadyExists('room', name, `there is a room ${name} already`);
     if (this.#rooms.size >= this.#limits.rooms) {
       throw exhausted(`no more than ${this.#limits.rooms} rooms can be open`, 60_000);

@@ -3,12 +3,16 @@ import { type ChatServiceServer, ChatServiceService, type RoomEvent } from '../.
 import { userOf } from '../caller.js';
 import type { Handlers } from '../handlers.js';
 import type { Service } from '../server.js';
+import { check } from '../validation.js';
 import { joinRoom } from './join.js';
 import type { Rooms } from './rooms.js';
 
 export function createChatService(rooms: Rooms, { unary, serverStream, bidi }: Handlers): Service {
   const implementation: ChatServiceServer = {
-    createRoom: unary(({ room, title }, caller) => rooms.create(room, title, userOf(caller)).state()),
+    createRoom: unary(({ room }, caller) => {
+      check(room !== undefined, 'room', 'is required');
+      return rooms.create(room.roomId, room.title, userOf(caller)).state();
+    }),
     getRoom: unary(({ room }) => rooms.get(room).state()),
     postMessage: unary(({ room, text }, caller) => rooms.post(room, userOf(caller), text)),
     listMessages: unary((request) => rooms.list(request)),

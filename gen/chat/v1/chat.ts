@@ -25,10 +25,10 @@ import { Timestamp } from "../../google/protobuf/timestamp.js";
 
 export interface Room {
   /** 1 to 63 lower-case letters, digits or `-`, not beginning with `-`. */
-  room: string;
-  /** At most 200 characters. */
+  roomId: string;
+  /** At most 200 characters. Empty in a room to be created: the same as room_id. */
   title: string;
-  /** Who created it. */
+  /** Who created it. This and what follows is set by the service. */
   creator: string;
   createTime:
     | Date
@@ -51,13 +51,11 @@ export interface Message {
 }
 
 export interface CreateRoomRequest {
-  /** As in Room. */
-  room: string;
-  /** As in Room. Empty: the room's name. */
-  title: string;
+  room: Room | undefined;
 }
 
 export interface GetRoomRequest {
+  /** A room_id, here and wherever a room is named. */
   room: string;
 }
 
@@ -144,13 +142,13 @@ export enum RoomEvent_Type {
 }
 
 function createBaseRoom(): Room {
-  return { room: "", title: "", creator: "", createTime: undefined, members: [], memberCount: 0, lastSequence: 0n };
+  return { roomId: "", title: "", creator: "", createTime: undefined, members: [], memberCount: 0, lastSequence: 0n };
 }
 
 export const Room: MessageFns<Room> = {
   encode(message: Room, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.room !== "") {
-      writer.uint32(10).string(message.room);
+    if (message.roomId !== "") {
+      writer.uint32(10).string(message.roomId);
     }
     if (message.title !== "") {
       writer.uint32(18).string(message.title);
@@ -194,7 +192,7 @@ export const Room: MessageFns<Room> = {
               break;
             }
 
-            message.room = reader.string();
+            message.roomId = reader.string();
             continue;
           }
           case 2: {
@@ -262,7 +260,7 @@ export const Room: MessageFns<Room> = {
   },
   fromPartial(object: DeepPartial<Room>): Room {
     const message = createBaseRoom();
-    message.room = object.room ?? "";
+    message.roomId = object.roomId ?? "";
     message.title = object.title ?? "";
     message.creator = object.creator ?? "";
     message.createTime = object.createTime ?? undefined;
@@ -382,16 +380,13 @@ export const Message: MessageFns<Message> = {
 };
 
 function createBaseCreateRoomRequest(): CreateRoomRequest {
-  return { room: "", title: "" };
+  return { room: undefined };
 }
 
 export const CreateRoomRequest: MessageFns<CreateRoomRequest> = {
   encode(message: CreateRoomRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.room !== "") {
-      writer.uint32(10).string(message.room);
-    }
-    if (message.title !== "") {
-      writer.uint32(18).string(message.title);
+    if (message.room !== undefined) {
+      Room.encode(message.room, writer.uint32(10).fork()).join();
     }
     return writer;
   },
@@ -414,15 +409,7 @@ export const CreateRoomRequest: MessageFns<CreateRoomRequest> = {
               break;
             }
 
-            message.room = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.title = reader.string();
+            message.room = Room.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -442,8 +429,7 @@ export const CreateRoomRequest: MessageFns<CreateRoomRequest> = {
   },
   fromPartial(object: DeepPartial<CreateRoomRequest>): CreateRoomRequest {
     const message = createBaseCreateRoomRequest();
-    message.room = object.room ?? "";
-    message.title = object.title ?? "";
+    message.room = (object.room !== undefined && object.room !== null) ? Room.fromPartial(object.room) : undefined;
     return message;
   },
 };
@@ -1062,7 +1048,7 @@ export const RoomEvent: MessageFns<RoomEvent> = {
 /** Methods without an access option need a valid token and nothing more. */
 export type ChatServiceService = typeof ChatServiceService;
 export const ChatServiceService = {
-  /** Opens a room. ALREADY_EXISTS if there is one of that name; RESOURCE_EXHAUSTED if there are too many rooms. */
+  /** Opens a room. ALREADY_EXISTS if there is one of that id; RESOURCE_EXHAUSTED if there are too many rooms. */
   createRoom: {
     path: "/chat.v1.ChatService/CreateRoom" as const,
     requestStream: false as const,
@@ -1072,7 +1058,7 @@ export const ChatServiceService = {
     responseSerialize: (value: Room): Buffer => Buffer.from(Room.encode(value).finish()),
     responseDeserialize: (value: Buffer): Room => Room.decode(value),
   },
-  /** One room. NOT_FOUND if there is none of that name. */
+  /** One room. NOT_FOUND if there is none of that id. */
   getRoom: {
     path: "/chat.v1.ChatService/GetRoom" as const,
     requestStream: false as const,
@@ -1130,9 +1116,9 @@ export const ChatServiceService = {
 } as const;
 
 export interface ChatServiceServer extends UntypedServiceImplementation {
-  /** Opens a room. ALREADY_EXISTS if there is one of that name; RESOURCE_EXHAUSTED if there are too many rooms. */
+  /** Opens a room. ALREADY_EXISTS if there is one of that id; RESOURCE_EXHAUSTED if there are too many rooms. */
   createRoom: handleUnaryCall<CreateRoomRequest, Room>;
-  /** One room. NOT_FOUND if there is none of that name. */
+  /** One room. NOT_FOUND if there is none of that id. */
   getRoom: handleUnaryCall<GetRoomRequest, Room>;
   /** Says something. RESOURCE_EXHAUSTED, with the time to wait, for an author who talks too fast. */
   postMessage: handleUnaryCall<PostMessageRequest, Message>;
@@ -1149,7 +1135,7 @@ export interface ChatServiceServer extends UntypedServiceImplementation {
 }
 
 export interface ChatServiceClient extends Client {
-  /** Opens a room. ALREADY_EXISTS if there is one of that name; RESOURCE_EXHAUSTED if there are too many rooms. */
+  /** Opens a room. ALREADY_EXISTS if there is one of that id; RESOURCE_EXHAUSTED if there are too many rooms. */
   createRoom(
     request: CreateRoomRequest,
     callback: (error: ServiceError | null, response: Room) => void,
@@ -1165,7 +1151,7 @@ export interface ChatServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Room) => void,
   ): ClientUnaryCall;
-  /** One room. NOT_FOUND if there is none of that name. */
+  /** One room. NOT_FOUND if there is none of that id. */
   getRoom(request: GetRoomRequest, callback: (error: ServiceError | null, response: Room) => void): ClientUnaryCall;
   getRoom(
     request: GetRoomRequest,
