@@ -140,8 +140,8 @@ export interface LoadOptions {
   readonly readFile?: ReadFile;
   /** The flags that the command knows; those that are no settings are skipped. Default: all settings. */
   readonly flags?: readonly Flag[];
-  /** Accept a configuration without upstreams; default false. */
-  readonly withoutUpstreams?: boolean;
+  /** Whether it has to name upstreams: always (default), only to read the contract from them, or never. */
+  readonly upstreams?: 'required' | 'for-reflection' | 'optional';
 }
 
 /**
@@ -161,7 +161,7 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
   const keys = keysOf(parsed.data, merged).map(({ place, key }) => ({ place, ...resolveKey(key, readFile) }));
   const config = complete(parsed.data, keys);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
-  if (!options.withoutUpstreams) problems.push(...upstreamProblems(config, merged));
+  problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
 }
@@ -243,8 +243,13 @@ function hostProblems({ dev, host }: Config, env: Environment, { placeOf }: Merg
   return problems;
 }
 
-function upstreamProblems({ upstreams, contract }: Config, { placeOf }: Merged): string[] {
-  if (upstreams.length === 0) {
+function upstreamProblems(
+  { upstreams, contract }: Config,
+  need: NonNullable<LoadOptions['upstreams']>,
+  { placeOf }: Merged,
+): string[] {
+  const described = contract.protos.length + contract.descriptors.length > 0;
+  if (upstreams.length === 0 && (need === 'required' || (need === 'for-reflection' && !described))) {
     return [
       'upstreams: expected at least one: --upstream HOST:PORT, TIDEGATE_UPSTREAMS, or upstreams in the --config file',
     ];
@@ -257,7 +262,7 @@ function upstreamProblems({ upstreams, contract }: Config, { placeOf }: Merged):
     names.add(name);
   }
   const claimsRest = upstreams.filter(({ services }) => services.length === 0);
-  if (contract.protos.length + contract.descriptors.length > 0 && claimsRest.length > 1) {
+  if (described && claimsRest.length > 1) {
     const addresses = claimsRest.map(({ address }) => address).join(' and ');
     problems.push(
       `${placeOf(['upstreams'])}: ${addresses} both claim every service; say which serves what: --upstream PREFIX=HOST:PORT`,

@@ -106,6 +106,10 @@ describe('help', () => {
     expect((await tidegate(['serve', '--nonsense', '--help'])).code).toBe(0);
   });
 
+  it('of routes has its own flag', async () => {
+    expect((await tidegate(['routes', '-h'])).out).toContain('  --json');
+  });
+
   it('of token has only the flags that token takes', async () => {
     const { out } = await tidegate(['token', '-h']);
     for (const flag of ['sub', 'role', 'permission', 'expires', 'help', 'jwt-secret-file', 'config']) {
@@ -217,6 +221,12 @@ describe('the table of routes', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^METHOD +PATH +DOORS +RPC +ACCESS +UPSTREAM\n/);
     expect(out).toMatch(/\nGET +\/v1\/orders\/\{order_id\} +REST, WS +orders\.v1\.\w+\/GetOrder +\S.* +u1\n/);
+  });
+
+  it('needs no upstream when there are protos', async () => {
+    const { code, out } = await tidegate(['routes', '--proto', PROTO]);
+    expect(code).toBe(0);
+    expect(out).toContain('/v1/orders/{order_id}');
   });
 
   it('can be read by programs', async () => {

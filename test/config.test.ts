@@ -1,5 +1,6 @@
 /** The configuration: three sources, one validated result, and errors that name their place. */
 import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { nearest } from '../gateway/config/nearest.js';
@@ -211,7 +212,10 @@ describe('upstreams', () => {
     expect(problems({}, false)).toEqual([
       expect.stringMatching(/^upstreams: expected at least one: --upstream/),
     ]);
-    expect(loadConfig({ argv: [], env: {}, withoutUpstreams: true }).upstreams).toEqual([]);
+    expect(loadConfig({ argv: [], env: {}, upstreams: 'optional' }).upstreams).toEqual([]);
+    const forReflection = (argv: string[]) => loadConfig({ argv, env: {}, upstreams: 'for-reflection' });
+    expect(forReflection(['--proto', 'proto']).upstreams).toEqual([]);
+    expect(() => forReflection([])).toThrow(ConfigError);
   });
 
   it('have names of their own', () => {
@@ -440,6 +444,17 @@ describe('development mode', () => {
     expect(problems({ env: { TIDEGATE_DEV: 'true', NODE_ENV: 'production' } })).toEqual([
       'environment TIDEGATE_DEV: refused with NODE_ENV=production: development tokens are public',
     ]);
+  });
+});
+
+describe('the documentation', () => {
+  it('shows a file that is valid, with the true defaults', () => {
+    const page = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
+    const yaml = /```yaml\n([\s\S]*?)```/.exec(page)?.[1] as string;
+    const documented = load({ yaml, files: { 'keys/public.pem': rsa.publicKey } });
+    const { upstreams: _, auth, ...defaults } = load({});
+    expect(documented).toMatchObject(defaults);
+    expect(documented.auth.leewaySeconds).toBe(auth.leewaySeconds);
   });
 });
 

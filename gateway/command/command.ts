@@ -6,7 +6,7 @@ import { type ParsedFlags, parseFlags } from '../config/flags.js';
 import { suggest } from '../config/nearest.js';
 import { type Flag, SETTING_GROUPS, SETTINGS } from '../config/settings.js';
 import type { Environment } from '../config/sources.js';
-import { type Config, ConfigError, loadConfig } from '../config.js';
+import { type Config, ConfigError, type LoadOptions, loadConfig } from '../config.js';
 import { formatHelp, formatOverview } from './help.js';
 
 /** The world outside of a command. */
@@ -30,8 +30,8 @@ export interface Command {
   readonly ownFlags: readonly Flag[];
   /** The settings that it takes as flags; all of them are read from the environment and the file. */
   readonly settings: readonly string[] | 'all';
-  /** Whether it does without upstreams; default false. */
-  readonly withoutUpstreams?: boolean;
+  /** Whether upstreams must be configured; see LoadOptions. */
+  readonly upstreams: NonNullable<LoadOptions['upstreams']>;
   /** Resolves with the exit code. */
   run(config: Config, flags: ParsedFlags, io: Io): Promise<number>;
 }
@@ -47,14 +47,16 @@ const COMMANDS: readonly Command[] = [
     ],
     ownFlags: [],
     settings: 'all',
+    upstreams: 'required',
     run: async (config, _flags, io) => (await import('./serve.js')).serve(config, io),
   },
   {
     name: 'routes',
     summary: 'print every route that serve would serve, and its doors',
-    description: ['Example: tidegate routes --proto ./proto --upstream localhost:50051'],
+    description: ['Example: tidegate routes --proto ./proto'],
     ownFlags: [{ flag: 'json', help: 'print JSON instead of a table' }],
     settings: 'all',
+    upstreams: 'for-reflection',
     run: async (config, flags, io) =>
       (await import('./routes.js')).routes(config, { json: flags.values.get('json')?.at(-1) === 'true' }, io),
   },
@@ -66,6 +68,7 @@ const COMMANDS: readonly Command[] = [
     ],
     ownFlags: [],
     settings: 'all',
+    upstreams: 'required',
     run: async (config, _flags, io) => (await import('./check.js')).check(config, io),
   },
   {
@@ -84,7 +87,7 @@ const COMMANDS: readonly Command[] = [
       { flag: 'expires', value: 'DURATION', help: 'how long it is valid, for example 30m (default 24h)' },
     ],
     settings: ['config', 'jwt-secret-file', 'issuer', 'audience'],
-    withoutUpstreams: true,
+    upstreams: 'optional',
     run: async (config, flags, io) => (await import('./token.js')).token(config, flags, io),
   },
 ];
@@ -124,7 +127,7 @@ async function runCommand(
   const parsed = parseFlags(argv, flags);
   if (parsed.values.has('help')) return print(io, helpOf(command));
   try {
-    const config = loadConfig({ argv, env, flags, withoutUpstreams: command.withoutUpstreams ?? false });
+    const config = loadConfig({ argv, env, flags, upstreams: command.upstreams });
     return await command.run(config, parsed, io);
   } catch (thrown) {
     const problems = problemsOf(thrown);

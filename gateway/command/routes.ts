@@ -22,6 +22,7 @@ export interface RouteRow {
   /** `orders.v1.OrdersService/GetOrder` */
   readonly rpc: string;
   readonly access: Access;
+  /** Empty when no upstreams are configured. */
   readonly upstream: string;
 }
 
