@@ -7,7 +7,7 @@ import { notFound } from '../http/error.js';
 import type { Caller, Gateway } from './door.js';
 import { bindLater } from './ws_bound.js';
 import { SocketCall } from './ws_call.js';
-import { checkHandshake, checkOrigin, pickProtocol, readOffer, refuse } from './ws_handshake.js';
+import { checkHandshake, checkOrigin, listenEarly, pickProtocol, readOffer, refuse } from './ws_handshake.js';
 import { createJsonFraming } from './ws_json.js';
 import { createLive } from './ws_live.js';
 import { PROTO_FRAMING } from './ws_proto.js';
@@ -90,24 +90,22 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     const bound = bindLater(endpoint, variables, query);
     const binary = protocol === undefined ? undefined : protocol === 'tidegate.v1.proto';
     const call = new SocketCall({ gateway, endpoint, bound, caller, binary });
-    const gone = (): void => call.gone();
-    socket.once('close', gone);
+    const early = listenEarly(socket, handshake.head, () => call.gone());
     live.add(call, () => socket.destroy());
     try {
       await call.accepted();
-      const accepted = accept(handshake, (ws) => {
-        void call.run(createSocket(ws, socket));
-        return call;
-      });
-      if (accepted) return;
-      call.gone();
-      live.remove(call);
     } catch (thrown) {
+      early.stop();
       live.remove(call);
       throw thrown;
-    } finally {
-      socket.off('close', gone);
     }
+    const accepted = accept({ ...handshake, head: early.stop() }, (ws) => {
+      void call.run(createSocket(ws, socket));
+      return call;
+    });
+    if (accepted) return;
+    call.gone();
+    live.remove(call);
   };
 
   const open = async (handshake: Handshake): Promise<void> => {

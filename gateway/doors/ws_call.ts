@@ -27,7 +27,7 @@ export class SocketCall implements Connection {
   /** Whether the client's messages are part of the request at all. */
   readonly #takesMessages: boolean;
   #reply: Promise<Reply> | undefined;
-  #accept: () => void = () => {};
+  #wanted: () => void = () => {};
   #socket: Socket | undefined;
   #watch: Watch | undefined;
   #binary: boolean | undefined;
@@ -40,32 +40,37 @@ export class SocketCall implements Connection {
     const { method, rule } = options.endpoint;
     this.#binary = options.binary;
     this.#takesMessages = method.clientStreaming || rule.body !== '';
-    this.#inbox = new Inbox({ taken: () => this.#tookOne(), wanted: () => this.#accept() });
+    this.#inbox = new Inbox({ taken: () => this.#tookOne(), wanted: () => this.#wanted() });
   }
 
   /**
    * Makes the call. Resolves when every policy has let it pass, which is when the upstream asks for the request;
-   * rejects with StatusError when one refuses it. The service itself has not answered yet.
+   * rejects with StatusError when one refuses it or the URL does not bind. The service has not answered yet.
    */
   async accepted(): Promise<void> {
-    const { gateway, endpoint, caller } = this.#options;
-    const wanted = new Promise<void>((resolve) => {
-      this.#accept = resolve;
-    });
-    this.#reply = gateway.invoke({
-      ...caller,
-      method: endpoint.method,
-      requests: this.#requests(),
-      signal: this.#controller.signal,
-    });
-    // Whoever loses the race is looked at in `run`, or is of no more interest.
-    this.#reply.catch(() => {});
+    const { gateway, endpoint, caller, bound } = this.#options;
     const { signal } = this.#controller;
-    const aborted = new Promise<never>((_, reject) => {
+    const wanted = new Promise<void>((resolve, reject) => {
+      this.#wanted = () => {
+        try {
+          bound();
+          resolve();
+        } catch (thrown) {
+          reject(thrown);
+        }
+      };
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
-    aborted.catch(() => {});
-    await Promise.race([this.#reply, wanted, aborted]);
+    this.#reply = gateway.invoke({ ...caller, method: endpoint.method, requests: this.#requests(), signal });
+    // Whoever loses the race is looked at in `run`, or is of no more interest.
+    this.#reply.catch(() => {});
+    wanted.catch(() => {});
+    try {
+      await Promise.race([wanted, this.#reply]);
+    } catch (thrown) {
+      this.#stop(StatusError.from(thrown));
+      throw thrown;
+    }
   }
 
   #requests(): Requests {
@@ -73,7 +78,7 @@ export class SocketCall implements Connection {
     if (endpoint.method.clientStreaming) return this.#inbox;
     if (!this.#takesMessages) {
       return () => {
-        this.#accept();
+        this.#wanted();
         return bound().empty();
       };
     }

@@ -128,3 +128,24 @@ export function refuse({ request, socket, error, codec, id }: Refusal): void {
   });
   sendError(response, error, codec, id);
 }
+
+/**
+ * Listens to a client whose handshake is not answered yet: one that leaves is noticed only by reading. `stop` gives the
+ * head with what came meanwhile, to be read again.
+ */
+export function listenEarly(socket: Duplex, head: Buffer, gone: () => void): { stop(): Buffer } {
+  const chunks = [head];
+  const onData = (chunk: Buffer): void => {
+    chunks.push(chunk);
+    // A client that sends before it was accepted is read no further.
+    socket.pause();
+  };
+  socket.on('data', onData).once('end', gone).once('close', gone);
+  return {
+    stop() {
+      socket.off('data', onData).off('end', gone).off('close', gone);
+      if (socket.isPaused()) socket.resume();
+      return chunks.length === 1 ? head : Buffer.concat(chunks);
+    },
+  };
+}

@@ -93,10 +93,10 @@ export class Inbox implements AsyncIterable<Message> {
       this.#options.taken?.(message);
       return Promise.resolve({ done: false, value: message });
     }
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    if (this.#ended && this.#failure === undefined) return Promise.resolve({ done: true, value: undefined });
     const promise = new Promise<IteratorResult<Message>>((resolve, reject) => {
-      this.#waiter = { resolve, reject };
+      if (this.#failure === undefined) this.#waiter = { resolve, reject };
+      else reject(this.#failure);
     });
     // An upstream that was aborted may never look at it again.
     promise.catch(() => {});

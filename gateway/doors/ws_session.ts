@@ -144,7 +144,7 @@ export class Session implements Connection, StreamHost {
     const live = this.#streams.get(sid);
     try {
       if (sid <= this.#lastSid) {
-        const problem = live === undefined ? 'is lower than one before it' : 'is open already';
+        const problem = live === undefined ? `is not greater than ${this.#lastSid}` : 'is open already';
         throw new StatusError(Code.INVALID_ARGUMENT, `open: sid ${sid} ${problem}`);
       }
       this.#lastSid = sid;
