@@ -6,7 +6,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { run } from '../gateway/command/command.js';
 import { formatRoutes, type RouteRow } from '../gateway/command/routes.js';
 import { KEY_SETTINGS, SETTINGS } from '../gateway/config/settings.js';
@@ -248,6 +248,28 @@ describe('check', () => {
     expect(err).toMatch(/^no keys are configured/);
   });
 
+  it('tells which routes are not served when the first of two is to win', async () => {
+    const rpc = (name: string) =>
+      `rpc ${name}(M) returns (M) { option (google.api.http) = { get: "/v1/m" }; }`;
+    const proto = file(
+      'twice.proto',
+      `syntax = "proto3";
+package twice.v1;
+import "google/api/annotations.proto";
+message M { string id = 1; }
+service S {
+  ${rpc('A')}
+  ${rpc('B')}
+}
+`,
+    );
+    const argv = ['--proto', proto, '--upstream', '127.0.0.1:9'];
+    expect((await tidegate(['check', ...argv])).code).toBe(1);
+    const { code, err } = await tidegate(['check', ...argv, '--duplicate-routes', 'first']);
+    expect(code).toBe(0);
+    expect(err).toMatch(/^not served: .*twice\.v1\.S\/B/);
+  });
+
   it('tells every problem of a contract on a line and exits with 1', async () => {
     const proto = file(
       'bad.proto',
@@ -321,6 +343,7 @@ describe('serve', () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const exited = once(child, 'exit');
+    onTestFinished(() => void child.kill('SIGKILL'));
     let output = '';
     for await (const chunk of child.stdout) {
       output += String(chunk);

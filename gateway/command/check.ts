@@ -1,4 +1,5 @@
 /** `tidegate check`: whether serve would start, without starting it. */
+import { printProblem } from '../../src/contract/contract.js';
 import type { Config } from '../config.js';
 import { openTable } from '../load.js';
 import type { Io } from './command.js';
@@ -7,6 +8,7 @@ import type { Io } from './command.js';
 export async function check(config: Config, io: Io): Promise<number> {
   const { table, close } = await openTable(config);
   await close();
+  for (const problem of table.shadowed) io.err(`not served: ${printProblem(problem)}`);
   if (config.auth.keys.length === 0) io.err(NO_KEYS);
   io.out(`ok: ${count(table.contract.methods.length, 'method')}, ${count(table.endpoints.length, 'route')}`);
   return 0;

@@ -1,4 +1,5 @@
 /** `tidegate routes`: every route of the contract, the doors that serve it, and who may pass. */
+import { printProblem } from '../../src/contract/contract.js';
 import type { Access, Method } from '../../src/method.js';
 import type { Config } from '../config.js';
 import type { Endpoint, Table } from '../http/table.js';
@@ -9,6 +10,7 @@ import type { Io } from './command.js';
 export async function routes(config: Config, { json }: { readonly json: boolean }, io: Io): Promise<number> {
   const { table, close } = await openTable(config);
   io.out(json ? JSON.stringify(listRoutes(table), undefined, 2) : formatRoutes(table));
+  for (const problem of table.shadowed) io.err(`not served: ${printProblem(problem)}`);
   await close();
   return 0;
 }

@@ -1,5 +1,6 @@
 /** `tidegate serve`: runs a gateway until it is told to stop. */
 import { isIPv6 } from 'node:net';
+import { printProblem } from '../../src/contract/contract.js';
 import { type Config, ConfigError } from '../config.js';
 import { createGateway, type GatewayServer } from '../gateway.js';
 import { NO_KEYS } from './check.js';
@@ -42,6 +43,7 @@ async function start(config: Config, io: Io): Promise<GatewayServer> {
     { url, methods: gateway.table().contract.methods.length, version: version() },
     'listening',
   );
+  for (const problem of gateway.table().shadowed) gateway.log.warn(`not served: ${printProblem(problem)}`);
   if (config.auth.keys.length === 0) gateway.log.warn(NO_KEYS);
   if (config.dev) io.out(greeting(config, gateway, url));
   return gateway;
