@@ -1,135 +1,15 @@
-/** Binding: how path, query and body become one message, and what each of them may not do to the others. */
+/** Binding: how path and body become one message, and what each of them may not do to the other. */
 import { create, fromJson, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { withoutParameters } from '../gateway/http/query.js';
-import { buildTable } from '../gateway/http/table.js';
 import type { JsonValue } from '../src/codec/codec.js';
-import { ContractError, printProblem } from '../src/contract/contract.js';
-import type { HttpRule } from '../src/method.js';
-import { Code, StatusError } from '../src/status.js';
-import { readShop, shopContract, shopEndpoint, shopMethod, shopType, shopTypes } from './support/shop.js';
+import { answerOf, readShop, refusal, shopEndpoint, shopType, shopTypes } from './support/shop.js';
 
-const none = shopEndpoint({ template: '/v1/all' }).binding;
 const byId = shopEndpoint({ template: '/v1/{id}' }).binding;
 const whole = shopEndpoint({ verb: 'POST', template: '/v1/{id}', body: '*' }).binding;
 const deep = shopEndpoint({ verb: 'POST', template: '/v1/{order.ship_to.city}', body: '*' }).binding;
 const field = shopEndpoint({ verb: 'PUT', template: '/v1/{order.order_id}', body: 'order' }).binding;
 const patch = shopEndpoint({ verb: 'PATCH', template: '/v1/{order.order_id}', body: 'order' }).binding;
-
-const query = (text: string): JsonValue => readShop(none.bind([], text).empty());
-
-describe('a query sets fields', () => {
-  test.each([
-    ['nothing', '', {}],
-    ['nothing by empty parts', '&&', {}],
-    ['a scalar by its JSON name', 'pageSize=5', { pageSize: 5 }],
-    ['a scalar by its proto name', 'page_size=5', { pageSize: 5 }],
-    ['an empty text without =', 'hint', { hint: '' }],
-    ['an empty text after =', 'hint=', { hint: '' }],
-    ['everything after the first =', 'id=a=b', { id: 'a=b' }],
-    ['plus as a space', 'id=a+b%2B', { id: 'a b+' }],
-    ['UTF-8', 'id=%C3%A9%F0%9F%8C%8A', { id: '\u00e9\u{1f30a}' }],
-    ['an encoded name', 'page%5Fsize=5', { pageSize: 5 }],
-    ['a 64-bit number', 'big_number=-9223372036854775808', { bigNumber: '-9223372036854775808' }],
-    ['a boolean', 'flag=true', { flag: true }],
-    ['an enum by name', 'color=BLUE', { color: 'BLUE' }],
-    ['an enum by number', 'color=1', { color: 'RED' }],
-    ['a list by repeating the key', 'tags=a&tags=b&tags=a', { tags: ['a', 'b', 'a'] }],
-    ['a list by either name', 'numbers=1&numbers=2', { numbers: [1, 2] }],
-    ['a list of enums', 'colors=RED&colors=2', { colors: ['RED', 'BLUE'] }],
-    ['a list of timestamps', 'times=2024-01-02T03:04:05Z', { times: ['2024-01-02T03:04:05Z'] }],
-    ['a map', 'labels[a]=1&labels[b.c]=2&labels[]=3', { labels: { a: '1', 'b.c': '2', '': '3' } }],
-    ['a map with encoded brackets', 'labels%5Ba%5D=1', { labels: { a: '1' } }],
-    ['a map with a bracket in its key', 'labels[a]b]=1', { labels: { 'a]b': '1' } }],
-    ['a map of other types', 'switches[7]=true', { switches: { 7: true } }],
-    ['a map inside a message', 'order.labels[x]=y', { order: { labels: { x: 'y' } } }],
-    ['a field of a message', 'order.ship_to.city=Oslo', { order: { shipTo: { city: 'Oslo' } } }],
-    ['a field of a message, names mixed', 'order.shipTo.line_1=x', { order: { shipTo: { line1: 'x' } } }],
-    ['two fields of one message', 'order.note=a&order.orderId=b', { order: { note: 'a', orderId: 'b' } }],
-    ['a timestamp', 'since=2024-01-02T03:04:05Z', { since: '2024-01-02T03:04:05Z' }],
-    ['a duration', 'wait=1.500s', { wait: '1.500s' }],
-    ['a field mask', 'update_mask=order.note,pageSize', { updateMask: 'order.note,pageSize' }],
-    ['a wrapper', 'limit=7&maybe=false', { limit: '7', maybe: false }],
-    ['a struct as JSON text', 'extra=%7B%22a%22:1%7D', { extra: { a: 1 } }],
-    ['a value as JSON text', 'value=[1,null]', { value: [1, null] }],
-    ['a member of a oneof', 'offset=5', { offset: '5' }],
-    ['a field of a message in a oneof', 'item.sku=x&item.quantity=2', { item: { sku: 'x', quantity: 2 } }],
-    ['a field whose JSON name is __proto__', 'custom=x', JSON.parse('{"__proto__":"x"}')],
-    ['a map key __proto__', 'labels[__proto__]=x', { labels: JSON.parse('{"__proto__":"x"}') }],
-    ['64 levels', `order.ship_to.${'next.'.repeat(61)}city=x`, 'deep'],
-  ])('%s', (_, text, expected) => {
-    if (expected === 'deep') expect(() => query(text)).not.toThrow();
-    else expect(query(text)).toEqual(expected);
-  });
-
-  test('beside what the path sets', () => {
-    expect(readShop(byId.bind(['x'], 'page_size=5').empty())).toEqual({ id: 'x', pageSize: 5 });
-  });
-});
-
-describe('a query is refused, by name, for', () => {
-  test.each([
-    ['an unknown parameter', 'foo=1', '"foo"', 'no such parameter'],
-    ['an unknown field of a message', 'order.foo=1', '"order.foo"', 'no such parameter'],
-    ['a name that every object has', 'constructor=1', '"constructor"', 'no such parameter'],
-    ['the prototype', '__proto__.x=1', '"__proto__.x"', 'no such parameter'],
-    ['an empty name', '=1', '""', 'no such parameter'],
-    ['another case', 'Id=1', '"Id"', 'no such parameter'],
-    ['a field of a scalar', 'id.x=1', '"id.x"', 'no such parameter'],
-    ['a field of a timestamp', 'since.seconds=1', '"since.seconds"', 'no such parameter'],
-    ['a field of any', 'any.type_url=1', '"any.type_url"', 'no such parameter'],
-    ['a field of a repeated message', 'items.sku=1', '"items.sku"', 'no such parameter'],
-    ['a malformed name', '%zz=1', '"%zz"', 'hexadecimal'],
-    ['a malformed value', 'id=%', '"id"', 'hexadecimal'],
-    ['a value that is not UTF-8', 'id=%ff', '"id"', 'UTF-8'],
-    ['a raw character outside ASCII', 'id=\u00e9', '"id"', 'percent-encoded'],
-    ['a scalar given twice', 'id=a&id=a', '"id"', 'given twice'],
-    ['a scalar given twice by both names', 'page_size=1&pageSize=1', '"pageSize"', 'given twice'],
-    ['a well-known type given twice', 'wait=1s&wait=1s', '"wait"', 'given twice'],
-    ['a map entry given twice', 'labels[a]=1&labels[a]=2', '"labels[a]"', 'given twice'],
-    ['two members of a oneof', 'token=a&offset=1', '"offset"', 'only one of token and offset'],
-    [
-      'two members of a oneof, one by its field',
-      'item.sku=a&token=1',
-      '"token"',
-      'only one of item and token',
-    ],
-    [
-      'a nested oneof',
-      'order.card=1&order.invoice.sku=2',
-      '"order.invoice.sku"',
-      'only one of card and invoice',
-    ],
-    ['a message', 'order=%7B%7D', '"order"', 'field by field'],
-    ['any', 'any=%7B%7D', '"any"', 'cannot be given'],
-    ['a repeated message', 'items=%7B%7D', '"items"', 'cannot be given'],
-    ['a map without a key', 'labels=a', '"labels"', 'labels[key]=value'],
-    ['a map with an open key', 'labels[a=1', '"labels[a"', 'labels[key]=value'],
-    ['a map of messages', 'stock[a]=1', '"stock[a]"', 'cannot be given'],
-    ['brackets on no map', 'tags[0]=a', '"tags[0]"', 'only a map'],
-    ['a wrong number', 'page_size=five', '"page_size"', ''],
-    ['a number out of range', 'page_size=2147483648', '"page_size"', ''],
-    ['an unknown enum', 'color=PINK', '"color"', ''],
-    ['a wrong boolean', 'flag=yes', '"flag"', ''],
-    ['a wrong element of a list', 'numbers=1&numbers=x', '"numbers"', ''],
-    ['a wrong map key', 'switches[x]=true', '"switches[x]"', ''],
-    ['a wrong timestamp', 'since=yesterday', '"since"', ''],
-    ['a wrong struct', 'extra=[1', '"extra"', ''],
-    ['65 levels', `order.ship_to.${'next.'.repeat(62)}city=x`, '"order.ship_to.next.', '64 levels'],
-    ['a very long name, which is cut', `${'x'.repeat(5000)}=1`, `"${'x'.repeat(100)}..."`, 'no such'],
-  ])('%s', (_, text, place, words) => {
-    const error = refusal(() => query(text));
-    expect(error.message.startsWith(`query parameter ${place}`)).toBe(true);
-    expect(error.message).toContain(words);
-    expect(error.details.length).toBeGreaterThan(0);
-  });
-
-  test('more than 1,000 parameters', () => {
-    expect(query('tags=a&'.repeat(1000))).toEqual({ tags: Array(1000).fill('a') });
-    expect(refusal(() => query('tags=a&'.repeat(1001))).message).toContain('1000');
-  });
-});
 
 describe('a path variable', () => {
   test.each([
@@ -228,6 +108,7 @@ describe('what the path sets stays', () => {
 
   const offset = shopEndpoint({ verb: 'POST', template: '/v1/{offset}', body: '*' }).binding;
   const offsetOnly = shopEndpoint({ template: '/v1/{offset}' }).binding;
+  const byName = shopEndpoint({ verb: 'POST', template: '/v1/{page_size}', body: '*' }).binding;
   const card = shopEndpoint({ verb: 'POST', template: '/v1/{order.card}', body: 'order' }).binding;
   const itemBody = shopEndpoint({ verb: 'POST', template: '/v1/{offset}', body: 'item' }).binding;
   const refused: [string, () => unknown, string][] = [
@@ -245,7 +126,11 @@ describe('what the path sets stays', () => {
     ['another value in the body', () => whole.bind(['x'], '').json({ id: 'y' }), 'body /id: differs'],
     ['an empty value in the body', () => whole.bind(['x'], '').json({ id: '' }), 'body /id: differs'],
     ['a value of another type in the body', () => whole.bind(['x'], '').json({ id: 5 }), 'body /id: '],
-    ['both names in the body', () => whole.bind(['x'], '').json({ id: 'x', Id: 'y' }), 'body'],
+    [
+      'both names in the body',
+      () => byName.bind(['1'], '').json({ page_size: 1, pageSize: 1 }),
+      'body /pageSize',
+    ],
     [
       'another value deep in the body',
       () => deep.bind(['Oslo'], '').json({ order: { shipTo: { city: 'Rome' } } }),
@@ -535,200 +420,7 @@ describe('a reply is printed', () => {
     expect(JSON.parse(binding.print(reply))).toEqual(expected);
   });
 });
-
-describe('a rule that the contract cannot keep is a problem', () => {
-  const problems: [Partial<HttpRule> & { template: string }, string][] = [
-    [{ template: '/v1/{nope}' }, 'variable nope: shop.v1.Request has no field "nope"'],
-    [{ template: '/v1/{pageSize}' }, 'variable pageSize: shop.v1.Request has no field "pageSize"'],
-    [{ template: '/v1/{order.nope}' }, 'variable order.nope: shop.v1.Order has no field "nope"'],
-    [{ template: '/v1/{id.x}' }, 'variable id.x: "id" has no fields that can be set on their own'],
-    [{ template: '/v1/{since.seconds}' }, 'variable since.seconds: "since" has no fields'],
-    [{ template: '/v1/{tags}' }, 'variable tags: a path cannot set a repeated field'],
-    [{ template: '/v1/{labels}' }, 'variable labels: a path cannot set a map'],
-    [{ template: '/v1/{order}' }, 'variable order: a path cannot set a message of type shop.v1.Order'],
-    [
-      { template: '/v1/{extra}' },
-      'variable extra: a path cannot set a message of type google.protobuf.Struct',
-    ],
-    [{ template: '/v1/{items.sku}' }, 'variable items.sku: "items" has no fields'],
-    [{ template: '/v1/{token}/{offset}' }, 'variables token and offset: only one of a oneof can be set'],
-    [
-      { template: '/v1/{order.card}/{order.invoice.sku}' },
-      'variables order.card and order.invoice.sku: only one',
-    ],
-    [{ template: '/v1/x', body: 'nope' }, 'body: shop.v1.Request has no field "nope"'],
-    [{ template: '/v1/x', body: 'order.note' }, 'body: shop.v1.Request has no field "order.note"'],
-    [{ template: '/v1/{id}', body: 'id' }, 'body: "id" is set by the path'],
-    [{ template: '/v1/x', responseBody: 'nope' }, 'response_body: shop.v1.Reply has no field "nope"'],
-    [{ template: '/v1/{id' }, 'column 5: the variable is not closed'],
-    [{ verb: 'GE T', template: '/v1/x' }, '"GE T" is not an HTTP method'],
-    [{ verb: '', template: '/v1/x' }, '"" is not an HTTP method'],
-  ];
-  test.each(problems)('%j', (rule, words) => {
-    const [problem, ...others] = problemsOf(() => buildTable(shopContract(shopMethod([rule])), {}));
-    expect(others).toEqual([]);
-    expect(problem).toContain(`shop.proto:3: shop.v1.Shop/Do: ${rule.verb ?? 'GET'} ${rule.template}: `);
-    expect(problem).toContain(words);
-  });
-
-  test('and all of them are told at once, with routes declared twice', () => {
-    const one = shopMethod([
-      { template: '/v1/{nope}' },
-      { template: '/v1/{id}', body: 'nope' },
-      { template: '/a/{id}' },
-    ]);
-    const two = shopMethod([{ template: '/a/{id}' }, { template: '/a' }, { template: '/a' }], {
-      name: 'Two',
-    });
-    const found = problemsOf(() => buildTable(shopContract(one, two), {}));
-    expect(found).toHaveLength(4);
-    expect(found[2]).toBe(
-      'shop.proto:3: shop.v1.Shop/Two: GET /a/{id}: the same requests already go to shop.proto:3: shop.v1.Shop/Do: GET /a/{id}',
-    );
-  });
-
-  test('but a body is none on any HTTP method', () => {
-    for (const verb of ['GET', 'DELETE', 'HEAD', 'QUERY']) {
-      const { binding } = shopEndpoint({ verb, template: '/v1/{id}', body: '*' });
-      expect(readShop(binding.bind(['x'], '').json({ hint: 'y' }))).toEqual({ id: 'x', hint: 'y' });
-    }
-  });
-});
-
-describe('a table', () => {
-  const routed = shopMethod([{ template: '/v1/{id}' }, { verb: 'POST', template: '/v1', body: 'order' }]);
-  const bare = shopMethod([], { name: 'Bare' });
-  const own = shopMethod([{ verb: 'POST', template: '/shop.v1.Shop/Own', body: 'order' }], { name: 'Own' });
-  const claimed = shopMethod([{ verb: '*', template: '/shop.v1.Shop/Claimed' }], { name: 'Claimed' });
-  const table = buildTable(shopContract(routed, bare, own, claimed), {});
-  const reach = (verb: string, path: string) => {
-    const result = table.router.match(verb, path);
-    return result && 'match' in result ? result.match.endpoint : undefined;
-  };
-
-  test('lists declared routes in their order, and the one of a method that declares none', () => {
-    expect(table.endpoints.map(({ rule }) => `${rule.verb} ${rule.template}`)).toEqual([
-      'GET /v1/{id}',
-      'POST /v1',
-      'POST /shop.v1.Shop/Bare',
-      'POST /shop.v1.Shop/Own',
-      '* /shop.v1.Shop/Claimed',
-    ]);
-  });
-  test('serves every method under its name, unless the contract has other plans', () => {
-    for (const name of ['Do', 'Bare']) {
-      const endpoint = reach('POST', `/shop.v1.Shop/${name}`);
-      expect(endpoint).toBe(table.byName.get(`shop.v1.Shop/${name}`));
-      expect(endpoint?.rule).toMatchObject({ body: '*', responseBody: '' });
-    }
-    expect(reach('POST', '/shop.v1.Shop/Own')?.rule.body).toBe('order');
-    expect(reach('POST', '/shop.v1.Shop/Claimed')?.rule.verb).toBe('*');
-    expect(table.byName.get('shop.v1.Shop/Own')?.rule.body).toBe('*');
-    expect(table.byName.size).toBe(4);
-  });
-});
-
-test('reserved parameters are taken out of a query, and nothing else changes', () => {
-  const names = new Set(['token', 'last id']);
-  expect(withoutParameters('a=1&token=x&b=%zz&last+id=2&%74oken=3&tokens=4&%zz', names)).toBe(
-    'a=1&b=%zz&tokens=4&%zz',
-  );
-  expect(withoutParameters('', names)).toBe('');
-});
-
-test('any query is a message or INVALID_ARGUMENT', () => {
-  const pieces = [
-    '&',
-    '=',
-    '.',
-    '[',
-    ']',
-    '%',
-    '%5B',
-    '%ff',
-    '+',
-    'id',
-    'order',
-    'labels',
-    'tags',
-    'next',
-    'ship_to',
-    '1',
-  ];
-  const soup = fc.array(fc.constantFrom(...pieces), { maxLength: 20 }).map((parts) => parts.join(''));
-  fc.assert(
-    fc.property(fc.oneof(soup, fc.string({ unit: 'binary' })), (text) => {
-      answerOf(() => none.bind([], text).empty());
-      answerOf(() => patch.bind([text], text).json({}));
-    }),
-    { numRuns: 2000 },
-  );
-});
-
-test('any values that are written into a query come out of it', () => {
-  const request = fc.record(
-    {
-      id: fc.string({ unit: 'grapheme' }),
-      tags: fc.array(fc.string({ unit: 'grapheme' }), { minLength: 1, maxLength: 4 }),
-      labels: fc.dictionary(fc.string({ unit: 'grapheme' }), fc.string(), { minKeys: 1, maxKeys: 4 }),
-      hint: fc.string(),
-    },
-    { requiredKeys: [] },
-  );
-  fc.assert(
-    fc.property(request, ({ id, tags, labels, hint }) => {
-      fc.pre([id, ...(tags ?? []), ...Object.keys(labels ?? {})].every((text) => isWellFormed(text ?? '')));
-      const query = new URLSearchParams();
-      if (id) query.append('id', id);
-      for (const tag of tags ?? []) query.append('tags', tag);
-      for (const [key, value] of Object.entries(labels ?? {})) query.append(`labels[${key}]`, value);
-      if (hint !== undefined) query.append('hint', hint);
-      const expected = JSON.parse(JSON.stringify({ id: id || undefined, tags, labels, hint }));
-      expect(readShop(none.bind([], query.toString()).empty())).toEqual(expected);
-    }),
-  );
-});
-
 function encode(type: string, value: JsonValue): Uint8Array {
   const schema = shopType(type);
   return toBinary(schema, value === null ? create(schema) : fromJson(schema, value, { registry: shopTypes }));
-}
-
-/** What `run` answers, or undefined if it refuses as it may. */
-function answerOf(run: () => Uint8Array): Uint8Array | undefined {
-  try {
-    return run();
-  } catch (error) {
-    if (!(error instanceof StatusError)) throw error;
-    expect(error.code).toBe(Code.INVALID_ARGUMENT);
-    return undefined;
-  }
-}
-
-function refusal(run: () => unknown): StatusError {
-  try {
-    const bound = run();
-    if (bound !== null && typeof bound === 'object' && 'empty' in bound)
-      (bound as { empty(): unknown }).empty();
-  } catch (error) {
-    if (!(error instanceof StatusError)) throw error;
-    expect(error.code).toBe(Code.INVALID_ARGUMENT);
-    return error;
-  }
-  throw new Error('nothing was refused');
-}
-
-function problemsOf(run: () => unknown): string[] {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof ContractError) return error.problems.map(printProblem);
-    throw error;
-  }
-  return [];
-}
-
-/** Without lone surrogates, which UTF-8 cannot say. */
-function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
 }

@@ -166,17 +166,17 @@ class RequestBound implements Bound {
   ) {}
 
   empty(): Message {
-    return this.url.isEmpty ? EMPTY : this.encode(this.url.tree);
+    return this.url.isEmpty ? EMPTY : this.encode(this.url.tree, false);
   }
 
   json(body: JsonValue): Message {
     const { body: kind } = this.plan;
-    if (kind === 'whole') return this.encode(this.mergeWhole(body));
+    if (kind === 'whole') return this.encode(this.mergeWhole(body), true);
     if (kind === 'none') {
       if (body !== null && !(isObject(body) && Object.keys(body).length === 0)) throw unexpectedBody();
       return this.empty();
     }
-    const message = this.encode(this.mergeField(kind, body));
+    const message = this.encode(this.mergeField(kind, body), true);
     const { mask } = this.plan;
     if (mask === undefined || this.url.has(mask) || !isObject(body) || !isParent(kind)) return message;
     const paths = mentionedPaths(kind.message, body, this.setBelow(kind) ?? {});
@@ -195,8 +195,8 @@ class RequestBound implements Bound {
     return this.json(this.toJson(kind.message, body));
   }
 
-  private encode(tree: JsonValue): Message {
-    return this.plan.codec.parse(this.plan.input, tree, (pointer) => this.placeOf(pointer));
+  private encode(tree: JsonValue, hasBody: boolean): Message {
+    return this.plan.codec.parse(this.plan.input, tree, (pointer) => this.placeOf(pointer, hasBody));
   }
 
   private mergeWhole(body: JsonValue): JsonValue {
@@ -238,8 +238,8 @@ class RequestBound implements Bound {
     }
   }
 
-  private placeOf(pointer: string): string {
-    const inUrl = this.url.placeOf(pointer);
+  private placeOf(pointer: string, hasBody: boolean): string {
+    const inUrl = this.url.placeOf(pointer, hasBody);
     if (inUrl !== undefined) return inUrl;
     const { body } = this.plan;
     if (body === 'whole') return placeInBody(pointer);

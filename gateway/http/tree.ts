@@ -135,11 +135,15 @@ export class UrlFields {
     return Buffer.compare(bytes(set), bytes(given)) === 0;
   }
 
-  /** The place in the URL that a JSON pointer into the tree leads to, if one does. */
-  placeOf(pointer: string): string | undefined {
+  /**
+   * The place in the URL that a JSON pointer into the message leads to, if one does. Where there is a body, it is the
+   * body that is wrong beneath a path variable: it says the same thing, and says it badly.
+   */
+  placeOf(pointer: string, hasBody: boolean): string | undefined {
     const keys = pointer.split('/').slice(1).map(unescapePointer);
     const origin = this.origins.find(
-      ({ path, mapKey }) =>
+      ({ path, mapKey, inPath }) =>
+        !(inPath && hasBody) &&
         path.every((field, index) => keys[index] === field.jsonName || keys[index] === field.name) &&
         (mapKey === undefined || keys[path.length] === undefined || keys[path.length] === mapKey),
     );

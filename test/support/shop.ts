@@ -4,6 +4,7 @@ import { buildTable, type Endpoint } from '../../gateway/http/table.js';
 import type { JsonOptions, JsonValue } from '../../src/codec/codec.js';
 import type { Contract } from '../../src/contract/contract.js';
 import type { HttpRule, Method } from '../../src/method.js';
+import { Code, StatusError } from '../../src/status.js';
 import { compileProto } from './compile.js';
 
 const types = compileProto(`
@@ -125,4 +126,27 @@ export function shopEndpoint(
 /** Canonical JSON of encoded bytes, by another implementation than ours. */
 export function readShop(bytes: Uint8Array, type = 'Request'): JsonValue {
   return toJson(shopType(type), fromBinary(shopType(type), bytes), { registry: shopTypes }) as JsonValue;
+}
+
+/** What `run` answers, or undefined if it refuses as it may. */
+export function answerOf(run: () => Uint8Array): Uint8Array | undefined {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof StatusError) || error.code !== Code.INVALID_ARGUMENT) throw error;
+    return undefined;
+  }
+}
+
+/** The INVALID_ARGUMENT that `run` throws, or that the URL it has bound throws without a body. */
+export function refusal(run: () => unknown): StatusError {
+  try {
+    const bound = run();
+    if (bound !== null && typeof bound === 'object' && 'empty' in bound)
+      (bound as { empty(): unknown }).empty();
+  } catch (error) {
+    if (!(error instanceof StatusError) || error.code !== Code.INVALID_ARGUMENT) throw error;
+    return error;
+  }
+  throw new Error('nothing was refused');
 }
