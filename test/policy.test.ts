@@ -15,9 +15,12 @@ import { rawCall, rawMethod } from './support/raw_server.js';
 const bytes = (text: string): Message => Buffer.from(text);
 const single: Reply = { headers: {}, messages: bytes('ok'), trailers: () => ({}) };
 
-function principal(
-  given: Partial<Record<'permissions' | 'roles', string[]>> & Partial<Principal>,
-): Principal {
+interface Given extends Partial<Omit<Principal, 'permissions' | 'roles'>> {
+  readonly permissions?: readonly string[];
+  readonly roles?: readonly string[];
+}
+
+function principal(given: Given): Principal {
   const { permissions = [], roles = [], ...rest } = given;
   return {
     subject: 'u1',

@@ -1,21 +1,17 @@
 /** The upstream against real servers: what a call says, how it ends, who waits for whom. */
-
-import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compressionAlgorithms, Metadata as GrpcMetadata } from '@grpc/grpc-js';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Message, Reply } from '../src/call.js';
+import { encodeStatus } from '../src/details.js';
 import { Code, StatusError } from '../src/status.js';
 import { createGrpcUpstream, type GrpcUpstreamOptions, type Upstream } from '../src/upstream/grpc.js';
-import { createUpstreams } from '../src/upstream/upstreams.js';
+import { bytes, failure, from, readAll, signal, stream, text } from './support/raw_calls.js';
 import {
-  encodeStatus,
   frame,
   type RawHandlers,
   type RawServer,
   rawCall,
-  rawMethod,
   startHttp2Server,
   startRawServer,
 } from './support/raw_server.js';
@@ -42,45 +38,10 @@ async function start(handlers: RawHandlers, options: Partial<GrpcUpstreamOptions
   return upstreamOf(keep(await startRawServer(handlers)), options);
 }
 
-const bytes = (text: string): Message => Buffer.from(text);
-const text = (message: unknown): string => Buffer.from(message as Message).toString();
-
-function stream(reply: Reply): AsyncIterableIterator<Message> {
-  return (reply.messages as AsyncIterable<Message>)[Symbol.asyncIterator]() as AsyncIterableIterator<Message>;
-}
-
-async function* from(...messages: string[]): AsyncGenerator<Message> {
-  for (const each of messages) yield bytes(each);
-}
-
-async function failure(promise: Promise<unknown>): Promise<StatusError> {
-  try {
-    await promise;
-  } catch (thrown) {
-    if (thrown instanceof StatusError) return thrown;
-    throw thrown;
-  }
-  throw new Error('it did not fail');
-}
-
-/** All messages up to the end or the failure. */
-async function readAll(reply: Reply): Promise<{ texts: string[]; error: StatusError | undefined }> {
-  const texts: string[] = [];
-  try {
-    for await (const message of stream(reply)) texts.push(text(message));
-  } catch (thrown) {
-    return { texts, error: thrown as StatusError };
-  }
-  return { texts, error: undefined };
-}
-
-/** A promise that a handler settles. */
-function signal<T = void>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve!: (value: T) => void;
-  const promise = new Promise<T>((it) => {
-    resolve = it;
-  });
-  return { promise, resolve };
+/** `grpc-status-details-bin` with one detail. */
+function statusDetails(code: number, value: string): Buffer {
+  const details = [{ typeUrl: 'type.googleapis.com/x.Y', value: bytes(value) }];
+  return Buffer.from(encodeStatus({ code, message: 'as said', details }));
 }
 
 describe('a call that answers one message', () => {
@@ -161,7 +122,7 @@ describe('a call that answers one message', () => {
       unary(_, callback) {
         const metadata = new GrpcMetadata();
         metadata.set('x-hint', 'later');
-        const details = encodeStatus(9, 'order is closed', 'type.googleapis.com/x.Y', 'zz');
+        const details = statusDetails(9, 'zz');
         metadata.set('grpc-status-details-bin', details);
         callback({ code: Code.FAILED_PRECONDITION, details: 'order is closed: 100% ü', metadata });
       },
@@ -176,7 +137,7 @@ describe('a call that answers one message', () => {
   });
 
   test('shows no details that are malformed or of another code', async () => {
-    const statuses = [Buffer.from([0xff, 0xff]), encodeStatus(5, 'm', 'type.googleapis.com/x.Y', 'z')];
+    const statuses = [Buffer.from([0xff, 0xff]), statusDetails(5, 'z')];
     const { invoke } = await start({
       unary(_, callback) {
         const metadata = new GrpcMetadata();
@@ -324,6 +285,21 @@ describe('deadlines and cancelling', () => {
     expect(await outcome).toBe(reason);
     await cancelled.promise;
     expect(Date.now() - at).toBeLessThan(1000);
+  });
+
+  test('an abort does not wait for a request that is still being made', async () => {
+    const { invoke } = await start({ unary: (_, callback) => callback(null, Buffer.alloc(0)) });
+    const controller = new AbortController();
+    let rejectRequest!: (error: Error) => void;
+    const requests = (): Promise<Message> =>
+      new Promise((_, reject) => {
+        rejectRequest = reject;
+      });
+    const outcome = failure(invoke(rawCall('unary', { signal: controller.signal, requests })));
+    controller.abort(new StatusError(Code.DEADLINE_EXCEEDED, 'too late'));
+    expect(await outcome).toMatchObject({ message: 'too late' });
+    rejectRequest(new Error('nobody hears this'));
+    await sleep(5);
   });
 
   test('a signal that is aborted already makes no call and reads no request', async () => {
@@ -508,6 +484,29 @@ describe('a call that answers a stream', () => {
     expect(await stream(reply).next()).toEqual({ done: true, value: undefined });
   });
 
+  test('gives a slow reader what was read ahead before it throws the failure', async () => {
+    const { invoke } = await start({
+      async serverStream(call) {
+        for (let i = 0; i < 40; i++) call.write(Buffer.from(`${i}`));
+        await sleep(30);
+        call.emit('error', { code: Code.UNAVAILABLE, details: 'restarting' });
+      },
+    });
+    const messages = stream(await invoke(rawCall('serverStream')));
+    await sleep(80);
+    for (let i = 0; i < 40; i++) expect(text((await messages.next()).value)).toBe(`${i}`);
+    expect(await failure(messages.next())).toMatchObject({ message: 'restarting' });
+  });
+
+  test('belongs to one reader', async () => {
+    const { invoke } = await start({ serverStream: (call) => call.sendMetadata(new GrpcMetadata()) });
+    const messages = stream(await invoke(rawCall('serverStream')));
+    const first = messages.next();
+    expect(await failure(messages.next())).toMatchObject({ code: Code.INTERNAL });
+    await messages.return?.();
+    expect(await first).toEqual({ done: true, value: undefined });
+  });
+
   test('with a message over the limit fails in mid-stream', async () => {
     const { invoke } = await start(
       {
@@ -652,235 +651,5 @@ describe('a call whose client streams', () => {
     }
     expect(taken * 10_000).toBeLessThan(1_000_000);
     await stream(reply).return?.();
-  });
-});
-
-describe('a service that is not there', () => {
-  test('is UNAVAILABLE at once, and its address stays a secret', async () => {
-    const gone = await startRawServer({ unary: () => {} });
-    await gone.stop();
-    const upstream = upstreamOf(gone);
-    for (const kind of ['unary', 'serverStream', 'unary'] as const) {
-      const at = Date.now();
-      const error = await failure(upstream.invoke(rawCall(kind)));
-      expect(error).toMatchObject({ code: Code.UNAVAILABLE, message: 'upstream orders is unavailable' });
-      expect(String(error.cause)).toContain('ECONNREFUSED');
-      expect(Date.now() - at).toBeLessThan(1500);
-    }
-    expect(upstream.state()).toBe('failing');
-  });
-
-  test('nor under its name is UNAVAILABLE', async () => {
-    const upstream = upstreamOf({ address: 'no-such-host.invalid:1' }, { connectMs: 3000 });
-    const error = await failure(upstream.invoke(rawCall('unary')));
-    expect(error).toMatchObject({ code: Code.UNAVAILABLE, message: 'upstream orders is unavailable' });
-  });
-
-  test('but takes connections and is silent is UNAVAILABLE after connectMs, never accepted by silence', async () => {
-    const sockets: Socket[] = [];
-    const mute = createServer((socket) => void sockets.push(socket));
-    await once(mute.listen(0, '127.0.0.1'), 'listening');
-    const { port } = mute.address() as { port: number };
-    const upstream = upstreamOf({ address: `127.0.0.1:${port}` }, { connectMs: 250, acceptMs: 20 });
-    for (const kind of ['serverStream', 'unary'] as const) {
-      const error = await failure(upstream.invoke(rawCall(kind)));
-      expect(error).toMatchObject({ code: Code.UNAVAILABLE, message: 'upstream orders is unavailable' });
-    }
-    expect(upstream.state()).toBe('connecting');
-    for (const socket of sockets) socket.destroy();
-    mute.close();
-  });
-
-  test('any more in mid-stream is a failure, never a silent end', async () => {
-    const server = keep(
-      await startHttp2Server((stream) => {
-        stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
-        stream.write(frame('a'));
-      }),
-    );
-    const { invoke } = upstreamOf(server);
-    const messages = stream(await invoke(rawCall('serverStream')));
-    expect(text((await messages.next()).value)).toBe('a');
-    const pulled = failure(messages.next());
-    const single = failure(invoke(rawCall('unary')));
-    await sleep(20);
-    await server.stop();
-    expect(await pulled).toMatchObject({
-      code: Code.UNAVAILABLE,
-      message: 'the connection to upstream orders was lost',
-    });
-    expect(await single).toMatchObject({ code: Code.UNAVAILABLE });
-  });
-
-  test('any more because it shut down by force is UNAVAILABLE too', async () => {
-    const server = keep(await startRawServer({ serverStream: (call) => void call.write(Buffer.from('a')) }));
-    const { invoke } = upstreamOf(server);
-    const messages = stream(await invoke(rawCall('serverStream')));
-    await messages.next();
-    const pulled = failure(messages.next());
-    await server.stop();
-    expect(await pulled).toMatchObject({ code: Code.UNAVAILABLE });
-  });
-
-  test('any more, and does not say so, is found by a ping', async () => {
-    const server = keep(await startRawServer({ serverStream: (call) => void call.write(Buffer.from('a')) }));
-    let deaf = false;
-    const sockets: Socket[] = [];
-    const relay = createServer((near) => {
-      const far = connect(server.port, '127.0.0.1');
-      sockets.push(near, far);
-      near.on('data', (data) => deaf || far.write(data));
-      far.on('data', (data) => deaf || near.write(data));
-    });
-    await once(relay.listen(0, '127.0.0.1'), 'listening');
-    const { port } = relay.address() as { port: number };
-    const { invoke } = upstreamOf(
-      { address: `127.0.0.1:${port}` },
-      { keepaliveMs: 200, keepaliveTimeoutMs: 200 },
-    );
-    const messages = stream(await invoke(rawCall('serverStream')));
-    await messages.next();
-    deaf = true;
-    const error = await failure(messages.next());
-    expect(error).toMatchObject({
-      code: Code.UNAVAILABLE,
-      message: 'the connection to upstream orders was lost',
-    });
-    for (const socket of sockets) socket.destroy();
-    relay.close();
-  });
-
-  test.each(['127.0.0.1', 'localhost'])(
-    'and comes back on the same port is found again (%s)',
-    async (host) => {
-      const handlers: RawHandlers = { unary: (_, callback) => callback(null, Buffer.from('up')) };
-      const first = await startRawServer(handlers);
-      const upstream = upstreamOf({ address: `${host}:${first.port}` });
-      await upstream.invoke(rawCall('unary'));
-      expect(upstream.state()).toBe('ready');
-      await first.stop();
-      await sleep(20);
-      expect(await failure(upstream.invoke(rawCall('unary')))).toMatchObject({ code: Code.UNAVAILABLE });
-      await sleep(500);
-      keep(await startRawServer(handlers, { port: first.port }));
-      const at = Date.now();
-      for (;;) {
-        const up = await upstream.invoke(rawCall('unary')).then(
-          () => true,
-          () => false,
-        );
-        if (up) break;
-        expect(Date.now() - at).toBeLessThan(4000);
-        await sleep(50);
-      }
-    },
-  );
-});
-
-describe('a service that does not speak gRPC properly', () => {
-  const cases: {
-    title: string;
-    answer: Parameters<typeof startHttp2Server>[0];
-    code: Code;
-    message: string;
-  }[] = [
-    {
-      title: 'ends a stream without a status',
-      answer(stream) {
-        stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
-        stream.end(frame('a'));
-      },
-      code: Code.INTERNAL,
-      message: 'upstream orders broke off the call',
-    },
-    {
-      title: 'answers with an HTTP error',
-      answer(stream) {
-        stream.respond({ ':status': 502, 'content-type': 'text/html' });
-        stream.end('<html>bad gateway</html>');
-      },
-      code: Code.UNAVAILABLE,
-      message: 'upstream orders answered HTTP 502 instead of gRPC',
-    },
-    {
-      title: 'answers with an HTTP error and no body',
-      answer: (stream) => stream.respond({ ':status': 404 }, { endStream: true }),
-      code: Code.UNIMPLEMENTED,
-      message: 'upstream orders answered HTTP 404 instead of gRPC',
-    },
-    {
-      title: 'resets the stream',
-      answer: (stream) => stream.close(11),
-      code: Code.RESOURCE_EXHAUSTED,
-      message: 'upstream orders is overloaded',
-    },
-    {
-      title: 'names its own address',
-      answer(stream) {
-        const { localAddress, localPort } = stream.session?.socket ?? {};
-        const headers = { 'grpc-status': '14', 'grpc-message': `${localAddress}:${localPort} is full` };
-        stream.respond(
-          { ':status': 200, 'content-type': 'application/grpc', ...headers },
-          { endStream: true },
-        );
-      },
-      code: Code.UNAVAILABLE,
-      message: 'the connection to upstream orders was lost',
-    },
-  ];
-  test.each(cases)('and $title fails the call in our own words', async ({ answer, code, message }) => {
-    const { invoke } = upstreamOf(keep(await startHttp2Server(answer)));
-    expect(await failure(invoke(rawCall('unary')))).toMatchObject({ code, message });
-    const streamed = await invoke(rawCall('serverStream')).then(readAll, (error) => ({ error }));
-    expect(streamed.error).toMatchObject({ code, message });
-  });
-});
-
-describe('closing', () => {
-  test('fails the calls that run, refuses new ones and lets go of the connection', async () => {
-    const cancelled = signal();
-    const upstream = await start({
-      serverStream(call) {
-        call.write(Buffer.from('a'));
-        call.on('cancelled', () => cancelled.resolve());
-      },
-    });
-    expect(upstream.state()).toBe('idle');
-    const messages = stream(await upstream.invoke(rawCall('serverStream')));
-    expect(upstream.state()).toBe('ready');
-    await messages.next();
-    const pulled = failure(messages.next());
-    await upstream.close();
-    await upstream.close();
-    expect(await pulled).toMatchObject({ code: Code.UNAVAILABLE });
-    expect(await failure(upstream.invoke(rawCall('unary')))).toMatchObject({ code: Code.UNAVAILABLE });
-    await cancelled.promise;
-    expect(upstream.state()).toBe('idle');
-    upstream.connect();
-  });
-});
-
-describe('several upstreams', () => {
-  test('each serve their own methods, and an unknown name is our own fault', async () => {
-    const answer = (text: string): RawHandlers => ({
-      unary: (_, callback) => callback(null, Buffer.from(text)),
-    });
-    const servers = [keep(await startRawServer(answer('A'))), keep(await startRawServer(answer('B')))];
-    const list = servers.map(({ address }, i) => createGrpcUpstream({ name: `u${i}`, address }));
-    const all = keep(createUpstreams(list));
-    const ask = (name: string) => all.invoke(rawCall('unary', { method: rawMethod('unary', name) }));
-    expect(all.states()).toEqual({ u0: 'idle', u1: 'idle' });
-    expect(text((await ask('u1')).messages)).toBe('B');
-    expect(text((await ask('u0')).messages)).toBe('A');
-    expect(all.states()).toEqual({ u0: 'ready', u1: 'ready' });
-    expect(await failure(ask('u2'))).toMatchObject({ code: Code.INTERNAL, message: 'internal error' });
-    expect(() => createUpstreams([list[0] as Upstream, list[0] as Upstream])).toThrow('same name');
-  });
-
-  test('connect before they are asked', async () => {
-    const server = keep(await startRawServer({ unary: () => {} }));
-    const all = keep(createUpstreams([createGrpcUpstream({ name: 'a', address: server.address })]));
-    all.connect();
-    while (all.states().a !== 'ready') await sleep(5);
   });
 });

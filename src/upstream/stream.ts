@@ -7,10 +7,12 @@ import { Running } from './running.js';
 
 /**
  * Messages read ahead of the iterator, so that a reader that keeps up never waits for a round through grpc-js.
- * Small, since each slow reader holds as much, and what is not read here the service cannot send.
+ * Small, since each slow reader holds as much, and what is not read here the service cannot send. Not smaller,
+ * since grpc-js drops what it has not handed out when a failure arrives (grpc-node issue 2764): a reader that
+ * is further behind than this loses the messages between.
  */
-const AHEAD_MESSAGES = 16;
-const AHEAD_BYTES = 32 * 1024;
+const AHEAD_MESSAGES = 64;
+const AHEAD_BYTES = 64 * 1024;
 
 interface Pull {
   readonly resolve: (result: IteratorResult<Message, undefined>) => void;

@@ -1,8 +1,7 @@
 /** A gRPC server whose handlers see messages as bytes, and calls to try it with. */
 import { createServer, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
-import { create, toBinary } from '@bufbuild/protobuf';
-import { AnySchema, EmptySchema } from '@bufbuild/protobuf/wkt';
+import { EmptySchema } from '@bufbuild/protobuf/wkt';
 import {
   type handleBidiStreamingCall,
   type handleClientStreamingCall,
@@ -146,16 +145,4 @@ export function rawCall(kind: Kind, given: Partial<Call> = {}): Call {
     deadline: undefined,
     ...given,
   };
-}
-
-/** google.rpc.Status, encoded: what `grpc-status-details-bin` carries. */
-export function encodeStatus(code: number, message: string, typeUrl: string, value: string): Buffer {
-  const any = toBinary(AnySchema, create(AnySchema, { typeUrl, value: Buffer.from(value) }));
-  const text = Buffer.from(message);
-  return Buffer.concat([
-    Buffer.from([0x08, code, 0x12, text.length]),
-    text,
-    Buffer.from([0x1a, any.length]),
-    any,
-  ]);
 }
