@@ -53,12 +53,8 @@ export function describeField(field: protobuf.Field, context: OptionContext): Fi
     number: field.id,
     jsonName: typeof given.json_name === 'string' ? given.json_name : defaultJsonName(name),
     label: labelOf(field),
-    ...typeOf(field, field.type, context),
+    ...(isMapField(field) ? mapTypeOf(field) : typeOf(field, field.type, context)),
   });
-  if (isMapField(field)) {
-    described.type = Type.MESSAGE;
-    described.typeName = `.${fullName(field.parent as protobuf.Type)}.${mapEntryName(field.name)}`;
-  }
   if (isExtension(field)) {
     const extendee = context.names.type(context.scope, field.extend as string);
     if (extendee) described.extendee = `.${fullName(extendee)}`;
@@ -91,6 +87,11 @@ function typeOf(
   const typeName = `.${fullName(found)}`;
   if (!isType(found)) return { type: Type.ENUM, typeName };
   return { type: isGroup(found) ? Type.GROUP : Type.MESSAGE, typeName };
+}
+
+function mapTypeOf(field: protobuf.MapField): { type: Type; typeName: string } {
+  const scope = fullName(field.parent as protobuf.Type);
+  return { type: Type.MESSAGE, typeName: `.${scope}.${mapEntryName(field.name)}` };
 }
 
 /** The nested message `{ key = 1; value = 2 }` of a map field. */

@@ -89,7 +89,7 @@ function parseEach(files: readonly ProtoFile[]): { root: protobuf.Root; problems
     try {
       protobuf.parse(file.source, root, { keepCase: true });
     } catch (error) {
-      problems.push(parseProblem(file, messageOf(error)));
+      problems.push(parseProblem(file, error));
     }
   }
   return { root, problems };
@@ -97,12 +97,35 @@ function parseEach(files: readonly ProtoFile[]): { root: protobuf.Root; problems
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
-/** `illegal token ';' (/x/a.proto, line 3)`, or `duplicate name 'A' in Type .pkg.B` which names no line. */
-function parseProblem(file: ProtoFile, message: string): ContractProblem {
+/**
+ * The parser says `illegal token ';' (/x/a.proto, line 3)`, or `duplicate name 'A' in Type .pkg.B` which names no line,
+ * or fails on the end of a file that it did not expect.
+ */
+function parseProblem(file: ProtoFile, error: unknown): ContractProblem {
+  const message = messageOf(error);
   const told = /\((?:[^()]*, )?line (\d+)\)$/.exec(message);
-  const [, member, parent] = /'([\w.]+)' in \w+ \.?([\w.]*)$/.exec(message) ?? [];
-  const full = qualify(parent ?? '', member ?? '');
-  const line = told ? Number(told[1]) : (file.text.lines.get(full) ?? file.text.lines.get(parent ?? ''));
-  const problem = told ? message.slice(0, told.index).trim() : message;
-  return { source: { file: file.name, ...(line !== undefined && { line }) }, problem };
+  if (/of null|'null'/.test(message)) {
+    const line = file.source.trimEnd().split('\n').length;
+    return { source: { file: file.name, line }, problem: 'the file ends in the middle of a declaration' };
+  }
+  if (told)
+    return {
+      source: { file: file.name, line: Number(told[1]) },
+      problem: message.slice(0, told.index).trim(),
+    };
+  if (error instanceof TypeError) {
+    const problem = `proto-loader cannot read this file (${message}): give this contract as a descriptor set (--descriptors)`;
+    return { source: { file: file.name }, problem };
+  }
+  const line = lineNamed(file, message);
+  return { source: { file: file.name, ...(line !== undefined && { line }) }, problem: message };
+}
+
+/** The line of what a message of the parser is about: `... 'Member' in Type .pkg.Scope`, or `... in Type Scope`. */
+function lineNamed({ text }: ProtoFile, message: string): number | undefined {
+  const [, member = '', scope = ''] = /(?:'([\w.]+)' )?in \w+ \.?([\w.]*)$/.exec(message) ?? [];
+  const wanted = [qualify(scope, member), scope].filter((name) => name !== '');
+  const known = [...text.lines.keys()];
+  const found = wanted.flatMap((name) => known.filter((full) => full === name || full.endsWith(`.${name}`)));
+  return text.lines.get(found[0] ?? '');
 }
