@@ -26,9 +26,9 @@ export async function openContract(config: Config): Promise<OpenedContract> {
     const contract = await loadContract({
       ...config.contract,
       upstreams: config.upstreams,
-      reflect: (upstream) => describeByReflection(upstream, upstreams.invoke),
+      reflect: (upstream) => describeByReflection(upstreams.invoke, { upstream }),
     });
-    const table = buildTable(contract, config.json, { duplicates: config.duplicateRoutes });
+    const table = buildTable(contract, config.json, { duplicates: config.contract.duplicateRoutes });
     return { table, upstreams };
   } catch (thrown) {
     await upstreams.close();

@@ -17,6 +17,7 @@ const FLAGS = [
 ];
 if (CHROMIUM === undefined) process.stderr.write('browser tests are skipped: apt-get install chromium\n');
 
+declare const location: { host: string };
 /** Runs in the page, whose globals this project's own types do not have. */
 declare const EventSource: new (
   url: string,
