@@ -1,6 +1,11 @@
 /** Protobuf bytes to canonical proto3 JSON and back, by compiled plans. */
 import type { DescField, DescMessage, FileRegistry } from '@bufbuild/protobuf';
 import type { Message } from '../call.js';
+import { encodeAny, type RpcStatus } from '../details.js';
+import { BodyParser } from './parse_body.js';
+import { LIST, MAP, type Plan } from './plan.js';
+import { Plans } from './plans.js';
+import { printMessage } from './print.js';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 export interface JsonObject {
@@ -24,13 +29,61 @@ export type Place = (pointer: string) => string;
 export interface Codec {
   /** JSON text of an encoded message. Throws StatusError INTERNAL when the bytes are not such a message. */
   print(type: DescMessage, message: Message): string;
-  /** JSON text of one field of an encoded message, its default if absent. */
+  /**
+   * JSON text of one field of an encoded message. Of an absent one: `[]`, `{}`, the default of a scalar or enum,
+   * and `null` for a message.
+   */
   printField(type: DescMessage, field: DescField, message: Message): string;
   /**
    * Encodes a JSON value. Throws StatusError INVALID_ARGUMENT with google.rpc.BadRequest details for wrong types,
-   * values out of range, unknown fields and enum values, a field given twice, nesting over 100 levels.
+   * values out of range, unknown fields and enum values, a field given twice, nesting over 100 levels. `place`
+   * names the place of an error; by default `body`, and `body` with the pointer.
    */
   parse(type: DescMessage, value: JsonValue, place?: Place): Message;
+  /**
+   * JSON text of google.rpc.Status: `{"code":5,"message":"...","details":[...]}`. Details of types that neither
+   * the contract nor google.rpc has are shown as `{"@type":...,"value":base64}`. Never throws.
+   */
+  printStatus(status: RpcStatus): string;
 }
 
-export declare function createCodec(types: FileRegistry, options?: Partial<JsonOptions>): Codec;
+const CANONICAL: JsonOptions = {
+  emitDefaults: false,
+  protoNames: false,
+  enumNumbers: false,
+  int64: 'string',
+};
+
+/** A codec for the types of a contract. Plans are made at the first message of a type and kept. */
+export function createCodec(types: FileRegistry, options: Partial<JsonOptions> = {}): Codec {
+  const plans = new Plans(types, { ...CANONICAL, ...options });
+  const parser = new BodyParser(plans);
+  const any = plans.resolve('google.protobuf.Any') as Plan;
+  return {
+    print: (type, message) => printMessage(plans, plans.get(type), message),
+    printField: (type, field, message) => printField(plans, { type, field, message }),
+    parse: (type, value, place) => parser.parse(plans.get(type), value, place),
+    printStatus: ({ code, message, details }) => {
+      const printed = details.map((detail) => printMessage(plans, any, encodeAny(detail)));
+      return `{"code":${code},"message":${JSON.stringify(message)},"details":[${printed.join(',')}]}`;
+    },
+  };
+}
+
+interface FieldOf {
+  readonly type: DescMessage;
+  readonly field: DescField;
+  readonly message: Message;
+}
+
+function printField(plans: Plans, { type, field, message }: FieldOf): string {
+  const single = plans.single(field);
+  const text = printMessage(plans, single, message, type.typeName);
+  const plan = single.byName.get(field.name);
+  if (plan === undefined) return 'null';
+  // Another member of its oneof may be there in its place.
+  if (text.startsWith(plan.head, 1)) return text.slice(1 + plan.head.length, -1);
+  if (plan.shape === LIST) return '[]';
+  if (plan.shape === MAP) return '{}';
+  return plan.zero === '' ? 'null' : plan.zero;
+}
