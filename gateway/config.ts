@@ -110,6 +110,8 @@ export interface Config {
   readonly timeouts: TimeoutsConfig;
   /** Origins, besides the gateway's own host, whose pages may open WebSockets; `*` allows all. Default none. */
   readonly origins: readonly string[];
+  /** Headers, in lower case, that no service receives, besides those that never reach one; default none. */
+  readonly stripHeaders: readonly string[];
   /** pino level: fatal, error, warn, info, debug, trace or silent; default info. */
   readonly logLevel: string;
 }

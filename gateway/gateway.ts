@@ -8,6 +8,7 @@ import { authorize } from '../src/policy/authorize.js';
 import { deadline } from '../src/policy/deadline.js';
 import { identity } from '../src/policy/identity.js';
 import { observe } from '../src/policy/observe.js';
+import { strip } from '../src/policy/strip.js';
 import { Code, StatusError } from '../src/status.js';
 import { createAdmin } from './admin/admin.js';
 import { createMetrics } from './admin/metrics.js';
@@ -89,7 +90,10 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
   const gateway: Gateway = {
     config,
     log,
-    invoke: chain([observe(metrics.observer), authorize(), identity(), deadline()], upstreams.invoke),
+    invoke: chain(
+      [observe(metrics.observer), authorize(), identity(), strip(config.stripHeaders), deadline()],
+      upstreams.invoke,
+    ),
     table: () => table,
     identify: createRequestReader({ config, verify: createTokenVerifier(config.auth) }),
     draining: draining.signal,

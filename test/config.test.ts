@@ -72,6 +72,7 @@ describe('defaults', () => {
         drainMs: 10000,
       },
       origins: [],
+      stripHeaders: [],
       logLevel: 'info',
     });
   });

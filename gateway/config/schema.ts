@@ -88,6 +88,10 @@ const origin = leaf('an origin such as https://app.example.com, or *', (value) =
     : undefined;
 });
 
+const header = leaf('the name of a header', (value) =>
+  typeof value === 'string' && /^[a-z0-9._-]+$/i.test(value) ? value.toLowerCase() : undefined,
+);
+
 /**
  * `[PREFIX=]HOST:PORT`. The prefix becomes the upstream's name. Its last part decides what it claims, by protobuf's own
  * naming rule: `orders.v1.OrdersService` begins with a capital, so it is a service; `orders.v1` (or `orders.v1.`) is a
@@ -175,6 +179,7 @@ export const SCHEMA = z.strictObject({
     })
     .prefault({}),
   origins: z.array(origin).default([]),
+  stripHeaders: z.array(header).default([]),
   logLevel: oneOf(LOG_LEVELS).default('info'),
 });
 

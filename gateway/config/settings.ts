@@ -154,6 +154,15 @@ const AUTH: readonly Setting[] = [
     help: 'origin whose pages may open WebSockets, besides our own host; * allows all',
     default: 'none',
   },
+  {
+    flag: 'strip-header',
+    value: 'NAME',
+    repeatable: true,
+    path: ['stripHeaders'],
+    env: ['TIDEGATE_STRIP_HEADERS'],
+    help: 'request header that no service receives, for example authorization',
+    default: 'none',
+  },
 ];
 
 const JSON_OUTPUT: readonly Setting[] = [
