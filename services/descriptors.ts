@@ -1,4 +1,4 @@
-/** The contract's descriptors as `npm run gen` wrote them: each file's own bytes, with every option, and what it declares. */
+/** Descriptors as `npm run gen` wrote them: each file's own bytes, with every option, and what it declares. */
 import { existsSync, readFileSync } from 'node:fs';
 import { create, createFileRegistry, type FileRegistry, fromBinary } from '@bufbuild/protobuf';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
@@ -19,13 +19,11 @@ export interface Descriptors {
   readonly extensions: ReadonlyMap<string, ReadonlyMap<number, DescriptorFile>>;
 }
 
-/** The FileDescriptorProtos of the checked-in contract. This module runs where it was written and compiled in dist/. */
-export function loadContract(): Uint8Array[] {
-  const places = ['../gen/contract.binpb', '../../gen/contract.binpb'].map(
-    (path) => new URL(path, import.meta.url),
-  );
+/** The FileDescriptorProtos of a set in gen/. This module runs where it was written and compiled in dist/. */
+export function loadDescriptors(name: 'contract.binpb' | 'health.binpb'): Uint8Array[] {
+  const places = [`../gen/${name}`, `../../gen/${name}`].map((path) => new URL(path, import.meta.url));
   const found = places.find((place) => existsSync(place));
-  if (found === undefined) throw new Error('gen/contract.binpb is missing: run `npm run gen`');
+  if (found === undefined) throw new Error(`gen/${name} is missing: run \`npm run gen\``);
   return filesOf(readFileSync(found));
 }
 

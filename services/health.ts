@@ -8,8 +8,6 @@ export const HEALTH_SERVICE = 'grpc.health.v1.Health';
 
 export interface Health {
   readonly service: Service;
-  /** Encoded FileDescriptorProtos, for reflection. */
-  readonly files: readonly Uint8Array[];
   /** Tells all who ask, and all who watch, that no service is serving any longer. */
   readonly stop: () => void;
 }
@@ -30,9 +28,6 @@ export function createHealth(services: readonly string[], stopping: AbortSignal)
       definition: definition as unknown as ServiceDefinition,
       implementation: { ...implementation, watch: endingWatch(watch as Watch, stopping) },
     },
-    files: Object.values(definition).flatMap((method) =>
-      'requestType' in method ? method.requestType.fileDescriptorProtos : [],
-    ),
     stop: () => {
       for (const name of names) health.setStatus(name, 'NOT_SERVING');
     },

@@ -6,7 +6,7 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
-import { indexDescriptors } from './descriptors.js';
+import { indexDescriptors, loadDescriptors } from './descriptors.js';
 import { ServiceError } from './errors.js';
 import { createHandlers, type Handlers, type Load } from './handlers.js';
 import { createHealth, HEALTH_SERVICE } from './health.js';
@@ -51,7 +51,7 @@ export async function createServer(
   const services = build(handlers);
   const names = services.map(({ definition }) => serviceName(definition));
   const health = createHealth(names, stopping.signal);
-  const known = indexDescriptors([...descriptors, ...health.files]);
+  const known = indexDescriptors([...descriptors, ...loadDescriptors('health.binpb')]);
   const reflection = createReflection(known, [...names, HEALTH_SERVICE], handlers);
   const server = new Server();
   for (const { definition, implementation } of [...services, health.service, ...reflection]) {

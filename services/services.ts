@@ -1,7 +1,7 @@
 /** The three example services on one gRPC server. */
 import { type ChatLimits, Rooms } from './chat/rooms.js';
 import { createChatService } from './chat/service.js';
-import { loadContract } from './descriptors.js';
+import { loadDescriptors } from './descriptors.js';
 import { createOrdersService } from './orders/service.js';
 import { type OrderLimits, OrderStore } from './orders/store.js';
 import { Market, type MarketLimits } from './quotes/market.js';
@@ -22,5 +22,5 @@ export function startServices(options: ServicesOptions = {}): Promise<RunningSer
     createQuotesService(new Market(quotes), handlers),
     createChatService(new Rooms(chat), handlers),
   ];
-  return createServer(build, { ...where, descriptors: loadContract() });
+  return createServer(build, { ...where, descriptors: loadDescriptors('contract.binpb') });
 }
