@@ -302,7 +302,7 @@ describe('one call per socket', () => {
   });
 
   test.each([
-    ['text that is not JSON', '/v1/Chat', ['{'], /./],
+    ['text that is not JSON', '/v1/Chat', ['{'], /message 1: invalid JSON at line 1 column 2/],
     ['a message that does not fit', '/v1/Chat', ['"wrong"'], /body: wrong/],
     [
       'a second message for a method that takes one',

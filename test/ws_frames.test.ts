@@ -184,7 +184,7 @@ describe('JSON frames', () => {
   });
 
   test.each([
-    ['{', 'a frame that is not JSON'],
+    ['{', 'frame: invalid JSON at line 1 column 2'],
     ['[]', 'a frame must be a JSON object'],
     ['{"sid":1}', 'type must be a string'],
     ['{"type":"cancel"}', 'cancel.sid is missing'],
@@ -200,7 +200,10 @@ describe('JSON frames', () => {
     ['{"type":"hello","features":"x"}', 'hello.features must be an array of strings'],
     ['{"type":"hello","token":7}', 'hello.token must be a string'],
   ])('%s is malformed and the reason says where', (data, reason) => {
-    expect(jsonFault(data)).toMatchObject({ code: Close.FRAME_MALFORMED, message: reason });
+    expect(jsonFault(data)).toMatchObject({
+      code: Close.FRAME_MALFORMED,
+      message: expect.stringContaining(reason),
+    });
   });
 
   test('frames of the gateway, unknown frames and binary messages are faults of their own', () => {

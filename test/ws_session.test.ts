@@ -60,7 +60,7 @@ class FakeSocket implements Socket {
   }
 
   end(sid: number): { code: number; message: string } | undefined {
-    return this.of(sid).find(({ type }) => type === 'end')?.['status'] as
+    return this.of(sid).find(({ type }) => type === 'end')?.status as
       | { code: number; message: string }
       | undefined;
   }
@@ -534,7 +534,7 @@ describe('drain', () => {
     drain();
     session.drain();
     expect(socket.sent).toMatchObject([{ type: 'goaway', reason: 'the gateway is shutting down' }]);
-    expect(socket.sent[0]?.['reconnect_after_ms']).toBeLessThanOrEqual(300);
+    expect(socket.sent[0]?.reconnect_after_ms).toBeLessThanOrEqual(300);
     expect(socket.closed).toEqual({ code: Close.DRAIN, reason: 'UNAVAILABLE: the gateway is shutting down' });
   });
 

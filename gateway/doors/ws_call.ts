@@ -158,7 +158,11 @@ export class SocketCall implements Connection {
     this.#binary ??= binary;
     if (binary !== this.#binary) throw this.#invalid(`expected ${this.#binary ? 'binary' : 'text'}`);
     const bound = this.#options.bound();
-    this.#inbox.push(typeof data === 'string' ? bound.json(parseJson(data)) : bound.bytes(data));
+    this.#inbox.push(
+      typeof data === 'string'
+        ? bound.json(parseJson(data, () => `message ${this.#received}`))
+        : bound.bytes(data),
+    );
     if (!this.#options.endpoint.method.clientStreaming) this.#inbox.end();
     else if (this.#inbox.size >= this.#options.gateway.config.limits.queuedMessages) this.#setReading(false);
   }

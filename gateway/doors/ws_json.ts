@@ -2,6 +2,7 @@
 import type { Metadata } from '../../src/call.js';
 import type { JsonObject, JsonValue } from '../../src/codec/codec.js';
 import { parseJson } from '../../src/codec/json_text.js';
+import { StatusError } from '../../src/status.js';
 import { Close, FrameFault } from './ws_close.js';
 import {
   type ClientFrame,
@@ -69,9 +70,9 @@ function readField(type: string, field: Field, value: JsonValue | undefined): un
 function readFrame(text: string): ClientFrame {
   let value: JsonValue;
   try {
-    value = parseJson(text);
-  } catch {
-    throw malformed('a frame that is not JSON');
+    value = parseJson(text, () => 'frame');
+  } catch (thrown) {
+    throw malformed(StatusError.from(thrown).message);
   }
   if (!isObject(value)) throw malformed('a frame must be a JSON object');
   const { type } = value;

@@ -54,16 +54,21 @@ export class Session implements Connection, StreamHost {
     return this.#options.framing;
   }
 
+  get #over(): boolean {
+    return this.#state === 'closed';
+  }
+
   /** Calls that run. */
   get liveCalls(): number {
     return this.#streams.size;
   }
 
   receive(data: string | Uint8Array): void {
+    if (this.#over) return;
     this.alive();
     try {
       for (const frame of this.framing.decode(data)) {
-        if (this.#state === 'closed') return;
+        if (this.#over) return;
         this.#take(frame);
       }
     } catch (thrown) {

@@ -61,6 +61,8 @@ export function createSocket(ws: WebSocket, raw: Duplex): Socket {
     release = undefined;
     drained = undefined;
     resolve();
+    // What was stuck has moved on, so somebody reads: a slow client may take its time to come to our ping.
+    ws.emit('progress');
   };
   const uncork = (): void => {
     corked = false;
@@ -114,6 +116,7 @@ export function attach(ws: WebSocket, raw: Duplex, connection: Connection, done:
   ws.on('message', (data: Buffer, isBinary) => connection.receive(isBinary ? data : data.toString()));
   ws.on('pong', () => connection.alive());
   ws.on('ping', () => connection.alive());
+  ws.on('progress', () => connection.alive());
   // 'closing' is the client's close frame or a fault such as bad UTF-8 (1007) or a frame too long (1009), which ws has
   // already answered; 'end' is a client that left without a word. Neither waits for what we still had to send.
   ws.on('closing', gone);

@@ -1,0 +1,207 @@
+/** The examples of PROTOCOL.md, run: each side says what the document says, and nothing else. */
+import { readFileSync } from 'node:fs';
+import { pino } from 'pino';
+import { describe, expect, test } from 'vitest';
+import type { Config } from '../gateway/config.js';
+import type { Gateway } from '../gateway/doors/door.js';
+import { SocketCall } from '../gateway/doors/ws_call.js';
+import { createJsonFraming } from '../gateway/doors/ws_json.js';
+import { Session } from '../gateway/doors/ws_session.js';
+import type { Socket } from '../gateway/doors/ws_socket.js';
+import type { Endpoint } from '../gateway/http/table.js';
+import type { Call, Message } from '../src/call.js';
+import { STATUS, StatusError } from '../src/status.js';
+import { bytes, identify } from './support/ws_backend.js';
+
+const DOCUMENT = readFileSync('gateway/doors/PROTOCOL.md', 'utf8');
+const EXAMPLES = [...DOCUMENT.matchAll(/^```(wire|route)(?: (.+))?\n([\s\S]*?)^```$/gm)].map(
+  ([, form, route, text]) => ({ form, route, lines: (text as string).trimEnd().split('\n') }),
+);
+
+interface Line {
+  readonly type?: string;
+  readonly sid?: number;
+  readonly data?: unknown;
+  readonly status?: { readonly code: number; readonly message: string };
+  readonly error?: { readonly code: number; readonly message: string };
+}
+
+/** What a service has to say so that the example comes true. */
+interface Script {
+  readonly replies: readonly unknown[];
+  readonly failure: { readonly code: number; readonly message: string } | undefined;
+}
+
+const said = (lines: readonly string[], mark: string): string[] =>
+  lines.filter((line) => line.startsWith(`${mark} `)).map((line) => line.slice(2));
+
+const parsed = (lines: readonly string[]): Line[] =>
+  said(lines, '<')
+    .filter((line) => !line.startsWith('close '))
+    .map((line) => JSON.parse(line) as Line);
+
+function endpointOf(route: string): Endpoint {
+  const client = route.includes(':join');
+  const method = {
+    name: route,
+    clientStreaming: client,
+    serverStreaming: client || route.includes(':watch'),
+  };
+  const bound = {
+    empty: () => bytes({}),
+    json: (value: unknown) => bytes(value),
+    bytes: (value: Message) => value,
+  };
+  const binding = { bind: () => bound, print: (message: Message) => Buffer.from(message).toString() };
+  return { method, rule: { body: client ? '*' : '' }, binding } as unknown as Endpoint;
+}
+
+/** A gateway whose service follows the script of the call's id. */
+function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
+  const config = {
+    limits: {
+      bodyBytes: 4 << 20,
+      frameBytes: 65_536,
+      headerBytes: 16_384,
+      streamsPerSocket: 100,
+      queuedMessages: 64,
+    },
+    timeouts: { unaryMs: 0, maxMs: 0, heartbeatMs: 25_000, helloMs: 10_000, drainMs: 10_000 },
+  } as unknown as Config;
+  async function* play(call: Call, { replies, failure }: Script): AsyncGenerator<Message> {
+    if (typeof call.requests === 'function') await call.requests();
+    else void call.requests[Symbol.asyncIterator]().next();
+    for (const reply of replies) yield bytes(reply);
+    if (failure !== undefined) throw new StatusError(failure.code as never, failure.message);
+  }
+  return {
+    config,
+    log: pino({ level: 'silent' }),
+    draining: new AbortController().signal,
+    invoke: async (call: Call) => {
+      const script = scripts.get(call.id) ?? { replies: [], failure: undefined };
+      const messages = play(call, script);
+      if (call.method.serverStreaming) return { headers: {}, messages, trailers: () => ({}) };
+      const { value } = await messages.next();
+      return { headers: {}, messages: value as Message, trailers: () => ({}) };
+    },
+    table: () => ({
+      codec: {
+        printStatus: ({ code, message, details }: StatusError) => JSON.stringify({ code, message, details }),
+      },
+      byName: new Map(),
+      router: {
+        match: (verb: string, path: string) => ({
+          match: { endpoint: endpointOf(`${verb} ${path}`), variables: [] },
+        }),
+      },
+    }),
+  } as unknown as Gateway;
+}
+
+class Recorder implements Socket {
+  readonly sent: string[] = [];
+  send(data: string | Uint8Array): Promise<void> {
+    this.sent.push(String(data));
+    return Promise.resolve();
+  }
+  close(code: number, reason: string): void {
+    this.sent.push(`close ${code} ${reason}`.trimEnd());
+  }
+  pause(): void {}
+  resume(): void {}
+  ping(): void {}
+}
+
+const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
+/** Frames of the other calls of a socket may come in between: the order counts within each. */
+function bySid(lines: readonly string[]): Record<string, string[]> {
+  const sorted: Record<string, string[]> = {};
+  for (const line of lines) {
+    const sid = line.startsWith('{') ? ((JSON.parse(line) as Line).sid ?? 'socket') : 'socket';
+    sorted[sid] ??= [];
+    sorted[sid].push(line);
+  }
+  return sorted;
+}
+
+async function runFrames(lines: readonly string[]): Promise<string[]> {
+  const frames = parsed(lines);
+  const scripts = new Map(
+    frames
+      .filter(({ type }) => type === 'opened')
+      .map(({ sid }) => {
+        const replies = frames
+          .filter((frame) => frame.type === 'msg' && frame.sid === sid)
+          .map(({ data }) => data);
+        return [`r1-${sid}`, { replies, failure: undefined }];
+      }),
+  );
+  const gateway = scripted(scripts);
+  const socket = new Recorder();
+  const framing = createJsonFraming((status) => gateway.table().codec.printStatus(status));
+  const session = new Session({ socket, framing, gateway, caller: identify(undefined), identify });
+  const cancelled = lines.some((line) => line.includes('"cancel"'));
+  if (cancelled) Object.assign(gateway, { invoke: hang(gateway.invoke) });
+  for (const line of said(lines, '>')) {
+    session.receive(line);
+    await settle();
+  }
+  const sent = [...socket.sent];
+  session.gone();
+  return sent;
+}
+
+/** Accepts calls and then waits until they are cancelled. */
+function hang(invoke: Gateway['invoke']): Gateway['invoke'] {
+  return async (call) => {
+    const reply = await invoke(call);
+    async function* wait(): AsyncGenerator<Message> {
+      await new Promise((_, reject) => {
+        call.signal.addEventListener('abort', () => reject(call.signal.reason as Error), { once: true });
+      });
+      yield bytes({});
+    }
+    return { ...reply, messages: wait() };
+  };
+}
+
+async function runRoute(route: string, lines: readonly string[]): Promise<string[]> {
+  const frames = parsed(lines);
+  const failure = frames.find(({ error }) => error !== undefined)?.error;
+  const replies = frames.filter(({ error }) => error === undefined);
+  const gateway = scripted(new Map([['r1', { replies, failure }]]));
+  const endpoint = endpointOf(route);
+  const socket = new Recorder();
+  const bound = () => endpoint.binding.bind([], '');
+  const call = new SocketCall({ gateway, endpoint, bound, caller: identify(undefined), binary: undefined });
+  await call.accepted();
+  await call.run(socket);
+  return socket.sent;
+}
+
+describe('PROTOCOL.md', () => {
+  test('has examples of both forms', () => {
+    expect(new Set(EXAMPLES.map(({ form }) => form))).toEqual(new Set(['wire', 'route']));
+    expect(EXAMPLES.length).toBeGreaterThan(6);
+  });
+
+  test.each(
+    EXAMPLES.map((example) => ({ ...example, title: said(example.lines, '>').at(-1) ?? example.route })),
+  )('the example that ends with $title is true', async ({ form, route, lines }) => {
+    const sent = form === 'route' ? await runRoute(route as string, lines) : await runFrames(lines);
+    const promised = bySid(said(lines, '<'));
+    const happened = bySid(sent);
+    // Most examples leave the greeting out.
+    if (!lines.some((line) => line.includes('"welcome"'))) {
+      happened.socket = (happened.socket ?? []).filter((line) => !line.includes('"welcome"'));
+      if (happened.socket.length === 0) delete happened.socket;
+    }
+    expect(happened).toEqual(promised);
+  });
+
+  test('names the close code of every status', () => {
+    for (const { name, close } of STATUS.slice(1)) expect(DOCUMENT).toContain(`${close} ${name}`);
+  });
+});
