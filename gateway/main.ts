@@ -8,7 +8,6 @@ const io: Io = {
   onSignal: (listener) => {
     const hear = (signal: NodeJS.Signals) => listener(signal === 'SIGINT' ? 'SIGINT' : 'SIGTERM');
     process.on('SIGTERM', hear).on('SIGINT', hear);
-    return () => process.off('SIGTERM', hear).off('SIGINT', hear);
   },
 };
 

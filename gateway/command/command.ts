@@ -15,8 +15,8 @@ export interface Io {
   readonly out: (line: string) => void;
   /** A line for a person: problems, notes. */
   readonly err: (line: string) => void;
-  /** Hears of SIGTERM and SIGINT until the result is called. */
-  readonly onSignal: (listener: (signal: 'SIGTERM' | 'SIGINT') => void) => () => void;
+  /** Hears of SIGTERM and SIGINT from now on, which then do not end the process by themselves. */
+  readonly onSignal: (listener: (signal: 'SIGTERM' | 'SIGINT') => void) => void;
 }
 
 /** One subcommand. */
@@ -126,13 +126,15 @@ async function runCommand(
   const flags = [...settingsOf(command), ...command.ownFlags, HELP];
   const parsed = parseFlags(argv, flags);
   if (parsed.values.has('help')) return print(io, helpOf(command));
+  let config: Config | undefined;
   try {
-    const config = loadConfig({ argv, env, flags, upstreams: command.upstreams });
+    config = loadConfig({ argv, env, flags, upstreams: command.upstreams });
     return await command.run(config, parsed, io);
   } catch (thrown) {
     const problems = problemsOf(thrown);
     if (problems === undefined) throw thrown;
     for (const problem of problems) io.err(problem);
+    if (config && thrown instanceof ContractError) noteUpstreams(config, io);
     if (!(thrown instanceof ConfigError && thrown.usage)) return 1;
     io.err(`see: tidegate help ${command.name}`);
     return 2;
@@ -144,6 +146,12 @@ function problemsOf(thrown: unknown): readonly string[] | undefined {
   if (thrown instanceof ConfigError) return thrown.problems;
   if (thrown instanceof ContractError || thrown instanceof StatusError) return thrown.message.split('\n');
   return undefined;
+}
+
+/** Problems give upstreams by name, as clients may see them too; who runs the command wants to know where it asked. */
+function noteUpstreams({ upstreams, contract }: Config, io: Io): void {
+  if (contract.protos.length + contract.descriptors.length > 0) return;
+  io.err(`asked: ${upstreams.map(({ name, address }) => `${name} at ${address}`).join(', ')}`);
 }
 
 function settingsOf({ settings }: Command) {

@@ -9,6 +9,8 @@ import { formatRoutes } from './routes.js';
 import { issueToken } from './token.js';
 
 const TOKEN_HOURS = 24;
+/** One Ctrl-C arrives twice below `npm`: from the terminal, and passed on by npm. */
+const ECHO_MS = 500;
 /** 128 plus the signal's number, as shells report it. */
 const EXIT_CODES = { SIGINT: 130, SIGTERM: 143 } as const;
 type Signal = keyof typeof EXIT_CODES;
@@ -18,18 +20,14 @@ type Signal = keyof typeof EXIT_CODES;
  * with ContractError, StatusError or, when it cannot listen, ConfigError.
  */
 export async function serve(config: Config, io: Io): Promise<number> {
-  const signals = listenForSignals(io);
-  try {
-    const started = await Promise.race([start(config, io), signals.first]);
-    if (typeof started === 'string') return EXIT_CODES[started];
-    started.log.info({ signal: await signals.first, drainMs: config.timeouts.drainMs }, 'draining');
-    const ended = await Promise.race([started.close(), signals.second]);
-    if (ended !== undefined) return EXIT_CODES[ended];
-    started.log.info('stopped');
-    return 0;
-  } finally {
-    signals.stop();
-  }
+  const { first, second } = listenForSignals(io);
+  const started = await Promise.race([start(config, io), first]);
+  if (typeof started === 'string') return EXIT_CODES[started];
+  started.log.info({ signal: await first, drainMs: config.timeouts.drainMs }, 'draining');
+  const ended = await Promise.race([started.close(), second]);
+  if (ended !== undefined) return EXIT_CODES[ended];
+  started.log.info('stopped');
+  return 0;
 }
 
 async function start(config: Config, io: Io): Promise<GatewayServer> {
@@ -67,11 +65,17 @@ function greeting(config: Config, gateway: GatewayServer, url: string): string {
 }
 
 /** The first two signals, each as a promise that never rejects. */
-function listenForSignals(io: Io) {
+function listenForSignals(io: Io): { readonly first: Promise<Signal>; readonly second: Promise<Signal> } {
   const hearers: ((signal: Signal) => void)[] = [];
   const heard = () => new Promise<Signal>((resolve) => hearers.push(resolve));
-  const stop = io.onSignal((signal) => hearers.shift()?.(signal));
-  return { first: heard(), second: heard(), stop };
+  let last: Signal | undefined;
+  let at = 0;
+  io.onSignal((signal) => {
+    if (signal === last && performance.now() - at < ECHO_MS) return;
+    [last, at] = [signal, performance.now()];
+    hearers.shift()?.(signal);
+  });
+  return { first: heard(), second: heard() };
 }
 
 function listenReason(thrown: unknown): string {
