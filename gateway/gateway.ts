@@ -84,6 +84,8 @@ function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
 export async function createGateway(config: Config): Promise<GatewayServer> {
   const log = pino({ level: config.logLevel });
   const { table, upstreams } = await openContract(config);
+  // Connected before the first call, so that readiness tells the truth.
+  upstreams.connect();
   const metrics = createMetrics();
   const draining = new AbortController();
   const live = new Set<LiveCall>();
@@ -91,7 +93,13 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     config,
     log,
     invoke: chain(
-      [observe(metrics.observer), authorize(), identity(), strip(config.stripHeaders), deadline()],
+      [
+        observe(metrics.observer),
+        authorize({ leewayMs: config.auth.leewaySeconds * 1000 }),
+        identity(),
+        strip(config.stripHeaders),
+        deadline(),
+      ],
       upstreams.invoke,
     ),
     table: () => table,
@@ -110,6 +118,20 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
   const sse = createSseDoor(gateway);
   const ws = createWebSocketDoor(gateway);
 
+  const serveRest = async (exchange: Exchange): Promise<void> => {
+    await rest(exchange);
+    metrics.request('rest', exchange.response.statusCode);
+  };
+  const serveEvents = async (exchange: Exchange): Promise<void> => {
+    const closed = metrics.connection('sse');
+    await sse(exchange);
+    closed();
+    metrics.request('sse', exchange.response.statusCode);
+  };
+  const upgrade: GatewayServer['upgrade'] = (request, socket, head) => {
+    socket.once('close', metrics.connection('ws'));
+    ws.upgrade(request, socket, head);
+  };
   const route = (request: IncomingMessage, response: ServerResponse): void => {
     const { path, query } = splitTarget(request.url ?? '/');
     const verb = request.method ?? 'GET';
@@ -122,7 +144,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     if (found === undefined) throw notFound(path);
     if ('match' in found) {
       const exchange = { request, response, query, ...found.match };
-      void (wantsEvents(exchange) ? sse : rest)(exchange);
+      void (wantsEvents(exchange) ? serveEvents(exchange) : serveRest(exchange));
     } else if (verb === 'OPTIONS') {
       response.writeHead(204, { allow: found.allow.join(', ') }).end();
     } else throw methodNotAllowed(verb, found.allow);
@@ -131,12 +153,14 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     try {
       route(request, response);
     } catch (thrown) {
-      sendError(response, StatusError.from(thrown), table.codec, requestId(request.headers['x-request-id']));
+      const error = StatusError.from(thrown);
+      metrics.refused(error.row.name.toLowerCase());
+      sendError(response, error, table.codec, requestId(request.headers['x-request-id']));
     }
   };
 
   const server = createServer({ maxHeaderSize: config.limits.headerBytes, requestTimeout: 0 }, handle);
-  server.on('upgrade', ws.upgrade).on('clientError', onClientError);
+  server.on('upgrade', upgrade).on('clientError', onClientError);
   let closing: Promise<void> | undefined;
   const drain = async (): Promise<void> => {
     draining.abort(new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down'));
@@ -152,7 +176,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
   return {
     listen: () => listen(server, config),
     handle,
-    upgrade: ws.upgrade,
+    upgrade,
     table: () => table,
     log,
     close: () => {

@@ -74,7 +74,7 @@ Three things to try, from another terminal in this folder.
 
 Create an order:
 
-  curl -s -H 'authorization: Bearer ${token}' -d '${JSON.stringify(ORDER)}' http://${host}/v1/orders
+  curl -s -H 'authorization: Bearer ${token}' -H 'content-type: application/json' -H 'content-type: application/json' -d '${JSON.stringify(ORDER)}' http://${host}/v1/orders
 
 Watch a price move, as an EventSource would:
 
