@@ -10,7 +10,7 @@ import {
   type ReflectionServer,
   type ReflectionServerOptions,
   startReflectionServer,
-} from './support/contracts/reflection-server.js';
+} from './support/contracts/reflection_server.js';
 import { createFolders } from './support/contracts/write.js';
 
 const folders = createFolders();

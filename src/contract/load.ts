@@ -8,7 +8,7 @@ import { describeDescriptorSet } from './descriptors.js';
 import { type Merged, mergeDescribed } from './merge.js';
 import { readMethods } from './methods.js';
 import { describeProtos } from './protos.js';
-import { carriedPath } from './well-known.js';
+import { carriedPath } from './well_known.js';
 
 export interface ContractSources {
   /** .proto files, or folders that are searched for them. */

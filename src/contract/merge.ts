@@ -9,8 +9,8 @@ import type { Source } from '../method.js';
 import type { ContractProblem } from './contract.js';
 import { type Declaration, declarationsOf, meaningOf, referencesOf, typeNames } from './declarations.js';
 import { type Described, qualify } from './described.js';
-import { defaultJsonName } from './proto-fields.js';
-import { wellKnownFile, wellKnownFiles } from './well-known.js';
+import { defaultJsonName } from './proto_fields.js';
+import { wellKnownFile, wellKnownFiles } from './well_known.js';
 
 export interface Merged {
   /** Sorted so that every file comes after the files whose types it uses. */

@@ -3,10 +3,10 @@ import { addCommonProtos, loadProtosWithOptionsSync } from '@grpc/proto-loader/b
 import protobuf from 'protobufjs';
 import { ContractError, type ContractProblem } from './contract.js';
 import { type Described, qualify, servicesOf } from './described.js';
-import { describeParsed } from './proto-descriptors.js';
-import { findProtoFiles, type ProtoFile } from './proto-files.js';
-import { isType } from './proto-names.js';
-import { builtInName } from './well-known.js';
+import { describeParsed } from './proto_descriptors.js';
+import { findProtoFiles, type ProtoFile } from './proto_files.js';
+import { isType } from './proto_names.js';
+import { builtInName } from './well_known.js';
 
 export interface ProtoSources {
   /** .proto files, or folders that are searched for them. */

@@ -9,7 +9,7 @@ import { Code, StatusError, statusOf } from '../status.js';
 import { type ContractUpstream, claims } from './assign.js';
 import { ContractError } from './contract.js';
 import type { Described } from './described.js';
-import { wellKnownFile } from './well-known.js';
+import { wellKnownFile } from './well_known.js';
 import { bytesOf, numberOf, readFields, textOf, type WireField } from './wire.js';
 
 export interface ReflectionOptions {

@@ -24,8 +24,8 @@ import {
 } from '@bufbuild/protobuf/wkt';
 import protobuf from 'protobufjs';
 import type { ContractProblem } from './contract.js';
-import { describeField, describeMapEntry } from './proto-fields.js';
-import type { ProtoFile } from './proto-files.js';
+import { describeField, describeMapEntry } from './proto_fields.js';
+import type { ProtoFile } from './proto_files.js';
 import {
   fullName,
   isEnum,
@@ -35,8 +35,8 @@ import {
   isType,
   ProtoNames,
   topLevel,
-} from './proto-names.js';
-import { encodeOptions, type OptionContext, type Statements } from './proto-options.js';
+} from './proto_names.js';
+import { encodeOptions, type OptionContext, type Statements } from './proto_options.js';
 
 /**
  * Every object of the parsed contract, sorted back into the files it came from (protobufjs keeps one tree for all).

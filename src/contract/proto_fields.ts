@@ -11,8 +11,8 @@ import {
   FieldDescriptorProto_Type as Type,
 } from '@bufbuild/protobuf/wkt';
 import type protobuf from 'protobufjs';
-import { fullName, isExtension, isGroup, isMapField, isRequired, isType } from './proto-names.js';
-import { encodeOptions, integerOf, type OptionContext } from './proto-options.js';
+import { fullName, isExtension, isGroup, isMapField, isRequired, isType } from './proto_names.js';
+import { encodeOptions, integerOf, type OptionContext } from './proto_options.js';
 
 const SCALARS: Readonly<Record<string, Type>> = {
   double: Type.DOUBLE,

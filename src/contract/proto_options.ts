@@ -10,7 +10,7 @@ import {
 import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import type protobuf from 'protobufjs';
-import { fullName, isEnum, isGroup, isMapField, isType, type ProtoNames } from './proto-names.js';
+import { fullName, isEnum, isGroup, isMapField, isType, type ProtoNames } from './proto_names.js';
 import { readFields } from './wire.js';
 
 /** Option statements in order: `[{ '(google.api.http)': { get: '/v1' } }, { deprecated: true }]`. */

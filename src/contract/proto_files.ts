@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { ContractProblem } from './contract.js';
-import { type ProtoImport, type ProtoText, readProtoText } from './proto-text.js';
-import { builtInName, CARRIED_FOLDERS } from './well-known.js';
+import { type ProtoImport, type ProtoText, readProtoText } from './proto_text.js';
+import { builtInName, CARRIED_FOLDERS } from './well_known.js';
 
 export interface ProtoFile {
   /** As imports write it; for a file that nobody imports, relative to the folder that was asked for. */
