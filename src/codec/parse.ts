@@ -307,7 +307,8 @@ export abstract class Parser {
     for (const [other, member] of Object.entries(value)) {
       const earlier = plan.byName.get(other);
       if (earlier === field && other !== key) this.fail(`given twice, as "${other}" and as "${key}"`);
-      if (earlier === undefined || earlier === field || earlier.oneofSlot !== field.oneofSlot) continue;
+      if (earlier === undefined || earlier === field || field.oneofSlot < 0) continue;
+      if (earlier.oneofSlot !== field.oneofSlot) continue;
       if (member === null && !earlier.nullable) continue;
       this.fail(`"${other}" and "${key}" are both given, but the oneof "${field.oneofName}" holds one`);
     }
