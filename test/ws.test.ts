@@ -255,6 +255,13 @@ describe('one call per socket', () => {
     expect(one.messages).toEqual(['{"query":"y"}']);
   });
 
+  test('a client stream on a route without a body is the URL alone', async () => {
+    const { port, seen } = await start();
+    const one = client(port, '/v1/Feed?z');
+    expect((await one.closed).code).toBe(1000);
+    expect(seen[0]?.taken).toEqual(['{"query":"z"}']);
+  });
+
   test('a conversation ends when the client has sent an empty text and the service is done', async () => {
     const { port } = await start();
     const one = client(port, '/v1/Chat');

@@ -100,7 +100,10 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
       throw thrown;
     }
     const accepted = accept({ ...handshake, head: early.stop() }, (ws) => {
-      void call.run(createSocket(ws, socket));
+      call.run(createSocket(ws, socket)).catch((thrown: unknown) => {
+        gateway.log.error({ err: thrown }, 'a WebSocket call could not be ended');
+        ws.terminate();
+      });
       return call;
     });
     if (accepted) return;

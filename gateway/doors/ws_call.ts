@@ -37,9 +37,8 @@ export class SocketCall implements Connection {
 
   constructor(options: SocketCallOptions) {
     this.#options = options;
-    const { method, rule } = options.endpoint;
     this.#binary = options.binary;
-    this.#takesMessages = method.clientStreaming || rule.body !== '';
+    this.#takesMessages = options.endpoint.rule.body !== '';
     this.#inbox = new Inbox({ taken: () => this.#tookOne(), wanted: () => this.#wanted() });
   }
 
@@ -53,7 +52,11 @@ export class SocketCall implements Connection {
     const wanted = new Promise<void>((resolve, reject) => {
       this.#wanted = () => {
         try {
-          bound();
+          const url = bound();
+          if (!this.#takesMessages) {
+            this.#inbox.push(url.empty());
+            this.#inbox.end();
+          }
           resolve();
         } catch (thrown) {
           reject(thrown);
@@ -74,14 +77,7 @@ export class SocketCall implements Connection {
   }
 
   #requests(): Requests {
-    const { endpoint, bound } = this.#options;
-    if (endpoint.method.clientStreaming) return this.#inbox;
-    if (!this.#takesMessages) {
-      return () => {
-        this.#wanted();
-        return bound().empty();
-      };
-    }
+    if (this.#options.endpoint.method.clientStreaming) return this.#inbox;
     let first: Promise<Message> | undefined;
     return () => {
       first ??= this.#first();

@@ -72,12 +72,16 @@ export class Session implements Connection, StreamHost {
         this.#take(frame);
       }
     } catch (thrown) {
-      if (!(thrown instanceof FrameFault || thrown instanceof StatusError)) {
-        this.gateway.log.error({ err: thrown }, 'a WebSocket frame failed in the gateway');
-      }
-      const { code, reason } = closeOfThrown(thrown);
-      this.#close(code, reason);
+      this.#fail(thrown);
     }
+  }
+
+  #fail(thrown: unknown): void {
+    if (!(thrown instanceof FrameFault || thrown instanceof StatusError)) {
+      this.gateway.log.error({ err: thrown }, 'a WebSocket frame failed in the gateway');
+    }
+    const { code, reason } = closeOfThrown(thrown);
+    this.#close(code, reason);
   }
 
   alive(): void {
@@ -155,7 +159,7 @@ export class Session implements Connection, StreamHost {
       this.#lastSid = sid;
       const stream = this.#begin(frame);
       this.#streams.set(sid, stream);
-      void stream.run();
+      stream.run().catch((thrown: unknown) => this.#fail(thrown));
     } catch (thrown) {
       const error = StatusError.from(thrown);
       if (live !== undefined) live.fail(error);

@@ -42,6 +42,7 @@ const KINDS: Readonly<Record<string, { verb: string; client?: boolean; server?: 
   Break: { verb: 'GET', server: true },
   Chat: { verb: 'POST', body: '*', client: true, server: true },
   Upload: { verb: 'POST', body: '*', client: true },
+  Feed: { verb: 'GET', client: true },
   Hold: { verb: 'POST', body: '*', client: true, server: true },
   Denied: { verb: 'GET' },
   Missing: { verb: 'GET' },
@@ -267,6 +268,7 @@ function createServices(held: Promise<void>, padding: string) {
       for await (const message of stream(call)) seen.taken.push(Buffer.from(message).toString());
       return unary(seen, bytes({ count: seen.taken.length }));
     },
+    Feed: (call, seen) => services.Upload?.(call, seen) as Promise<Reply>,
     Hold: async (call, seen) => {
       const requests = stream(call)[Symbol.asyncIterator]();
       const first = requests.next();
