@@ -22,6 +22,8 @@ const RESERVED = new Set([
   'reset',
   'auth_expiring',
 ]);
+/** Not empty, and nothing that could end the line and begin another field. */
+const EVENT_NAME = /^[^\r\n\0]+$/;
 const RETRY_MS = 2000;
 
 /** Uniform in [ms, 2 ms), so that clients cut off at once do not come back at once. */
@@ -66,8 +68,8 @@ function eventPrinter(gateway: Gateway, { endpoint }: Exchange): (message: Messa
   const { codec } = gateway.table();
   return (message) => {
     const name: unknown = JSON.parse(codec.printField(method.output, field, message));
-    const event = typeof name === 'string' && name !== '' && !RESERVED.has(name) ? name : 'message';
-    return printEvent(event, binding.print(message));
+    const usable = typeof name === 'string' && EVENT_NAME.test(name) && !RESERVED.has(name);
+    return printEvent(usable ? name : 'message', binding.print(message));
   };
 }
 
