@@ -128,6 +128,17 @@ describe('a folder of .proto files', () => {
     expect(problems).toEqual([]);
   });
 
+  it('reads a file once that several folders have in the same words', () => {
+    const common = 'syntax = "proto3"; package common; message Money {}';
+    const service = (name: string) =>
+      `syntax = "proto3"; package ${name}; import "common.proto"; service S { rpc Do(common.Money) returns (common.Money); }`;
+    const one = folders.write({ 'common.proto': common, 'one.proto': service('one') });
+    const two = folders.write({ 'common.proto': common, 'two.proto': service('two') });
+    const { files, services } = describeProtos({ protos: [one, two], includes: [] });
+    expect(files.map(({ name }) => name).sort()).toEqual(['common.proto', 'one.proto', 'two.proto']);
+    expect([...services].sort()).toEqual(['one.S', 'two.S']);
+  });
+
   it('reads features of edition 2023', () => {
     const files = {
       'e.proto': `edition = "2023"; package e; option features.field_presence = IMPLICIT;
@@ -244,10 +255,13 @@ enum E { ZERO = 0; }
     const problems = problemsOf({
       'a.proto': 'syntax = "proto3"; package a;\nmessage M { int32 a = 1;\n int32 b = 1; }',
       'b.proto': 'syntax = "proto3"; package b;\nmessage M {}\nmessage M {}',
+      'c.proto': 'syntax = "proto3"; package c;\n\nmessage Twice {}',
+      'd.proto': 'syntax = "proto3"; package c;\nmessage Twice { int32 other = 1; }',
     });
     expect(problems).toEqual([
       'a.proto:2: duplicate id 1 in Type M',
       "b.proto:3: duplicate name 'M' in Namespace .b",
+      expect.stringMatching(/^d\.proto:2: duplicate name 'Twice' in Namespace \.c, as in \/.*\/c\.proto$/),
     ]);
   });
 

@@ -68,7 +68,7 @@ function buildTypes({ files }: Merged, problems: ContractProblem[]): FileRegistr
     return createFileRegistry(create(FileDescriptorSetSchema, { file: [...files] }));
   } catch (error) {
     // The library checks descriptors while it links them, and throws plain errors: news only if nothing explains it.
-    const why = error instanceof Error ? error.message : String(error);
+    const why = (error instanceof Error && error.message) || 'they are malformed';
     if (problems.length === 0) problems.push({ problem: `the descriptors do not fit together: ${why}` });
     return createFileRegistry(create(FileDescriptorSetSchema));
   }

@@ -56,6 +56,7 @@ export function findProtoFiles(protos: readonly string[], includes: readonly str
 /** One pass over a contract's files: what has been read so far, and by which names. */
 class Reading {
   readonly #texts = new Map<string, { readonly source: string; readonly text: ProtoText }>();
+  readonly #bySource = new Map<string, string[]>();
   readonly #lookedUp = new Map<string, string | undefined>();
   /** Path to the first name by which it was imported. */
   readonly #importedAs = new Map<string, string>();
@@ -92,6 +93,7 @@ class Reading {
       const source = this.#read(next.path);
       const text = readProtoText(source);
       this.#texts.set(next.path, { source, text });
+      this.#bySource.set(source, [...(this.#bySource.get(source) ?? []), next.path]);
       for (const wanted of text.imports) {
         if (builtInName(wanted.name) !== undefined) continue;
         const path = this.#lookUp(wanted.name);
@@ -115,21 +117,31 @@ class Reading {
   #lookUp(name: string): string | undefined {
     if (!this.#lookedUp.has(name)) {
       const paths = this.folders.map((folder) => join(folder, name));
-      this.#lookedUp.set(name, paths.find(existsSync));
+      this.#lookedUp.set(name, paths.find(isFile));
     }
     return this.#lookedUp.get(name);
   }
 
   /**
-   * Whether a file that a folder search came upon repeats one that is imported by its proper name, as
-   * `third_party/google/api/http.proto` does beside the `google/api/http.proto` that we carry.
+   * Whether a file that was asked for repeats another: one with the very same text, as services that share a file each
+   * have it, or one found by searching that is imported by its proper name from elsewhere, as `third_party/google/api/
+   * http.proto` is beside the `google/api/http.proto` that we carry.
    */
   #isCopy({ path, name, searched }: Asked, pkg: string): boolean {
-    if (!searched || this.#importedAs.has(path)) return false;
+    if (this.#importedAs.has(path)) return false;
+    if (this.#keeperOf(path) !== path) return true;
+    if (!searched) return false;
     for (const [other, importedAs] of this.#importedAs) {
       if (name.endsWith(`/${importedAs}`) && this.#texts.get(other)?.text.package === pkg) return true;
     }
     return false;
+  }
+
+  /** Of all files with the same text, the one that is imported, or else the first. */
+  #keeperOf(path: string): string {
+    const source = this.#texts.get(path)?.source;
+    const same = this.#bySource.get(source ?? '') ?? [path];
+    return same.find((other) => this.#importedAs.has(other)) ?? (same[0] as string);
   }
 
   #missing(importer: string, wanted: ProtoImport): ContractProblem {
@@ -143,6 +155,10 @@ class Reading {
     const problem = `imports "${wanted.name}", which is in none of the folders searched (${searched}): add its folder with --include`;
     return { source, problem };
   }
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
 function isFolder(path: string): boolean {

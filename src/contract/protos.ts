@@ -89,7 +89,7 @@ function parseEach(files: readonly ProtoFile[]): { root: protobuf.Root; problems
     try {
       protobuf.parse(file.source, root, { keepCase: true });
     } catch (error) {
-      problems.push(parseProblem(file, error));
+      problems.push(parseProblem(file, error, files));
     }
   }
   return { root, problems };
@@ -101,7 +101,7 @@ const messageOf = (error: unknown) => (error instanceof Error ? error.message : 
  * The parser says `illegal token ';' (/x/a.proto, line 3)`, or `duplicate name 'A' in Type .pkg.B` which names no line,
  * or fails on the end of a file that it did not expect.
  */
-function parseProblem(file: ProtoFile, error: unknown): ContractProblem {
+function parseProblem(file: ProtoFile, error: unknown, files: readonly ProtoFile[]): ContractProblem {
   const message = messageOf(error);
   const told = /\((?:[^()]*, )?line (\d+)\)$/.exec(message);
   if (/of null|'null'/.test(message)) {
@@ -118,7 +118,9 @@ function parseProblem(file: ProtoFile, error: unknown): ContractProblem {
     return { source: { file: file.name }, problem };
   }
   const line = lineNamed(file, message);
-  return { source: { file: file.name, ...(line !== undefined && { line }) }, problem: message };
+  const other = declaredElsewhere(file, message, files);
+  const problem = other ? `${message}, as in ${other.path}` : message;
+  return { source: { file: file.name, ...(line !== undefined && { line }) }, problem };
 }
 
 /** The line of what a message of the parser is about: `... 'Member' in Type .pkg.Scope`, or `... in Type Scope`. */
@@ -128,4 +130,14 @@ function lineNamed({ text }: ProtoFile, message: string): number | undefined {
   const known = [...text.lines.keys()];
   const found = wanted.flatMap((name) => known.filter((full) => full === name || full.endsWith(`.${name}`)));
   return text.lines.get(found[0] ?? '');
+}
+
+/** The other file that declares what `duplicate name 'Member' in Namespace .pkg` is about. */
+function declaredElsewhere(
+  file: ProtoFile,
+  message: string,
+  files: readonly ProtoFile[],
+): ProtoFile | undefined {
+  const [, member = '', scope = ''] = /duplicate name '([\w.]+)' in \w+ \.?([\w.]*)$/.exec(message) ?? [];
+  return files.find((other) => other !== file && other.text.lines.has(qualify(scope, member)));
 }
