@@ -62,7 +62,7 @@ export abstract class Reader {
     value = (value | (byte << 28)) >>> 0;
     if (byte < 128) return value;
     for (let more = 0; more < 5; more++) if ((buf[this.pos++] as number) < 128) return value;
-    return this.fail('it is not protobuf');
+    return this.failVarint();
   }
 
   /** A varint into `lo` and `hi`. */
@@ -93,7 +93,11 @@ export abstract class Reader {
         return;
       }
     }
-    this.fail('it is not protobuf');
+    this.failVarint();
+  }
+
+  private failVarint(): never {
+    return this.fail(this.pos > this.buf.length ? 'it is cut short' : 'it is not protobuf');
   }
 
   /** Eight bytes into `lo` and `hi`. */
