@@ -45,7 +45,7 @@ describe.skipIf(missing.length > 0)('etcd', () => {
     expect(answer.status, summary(answer)).toBe(200);
     return answer.body as Record<string, unknown>;
   };
-  const open = (path: string) => openSocket(served.address, path, token);
+  const open = (path: string) => openSocket(served.address, path, { token });
 
   describe('its contract', () => {
     test('is refused as Debian ships it, since two methods declare one route, and both are named', async () => {
@@ -141,7 +141,7 @@ describe.skipIf(missing.length > 0)('etcd', () => {
       await socket.closed;
     });
 
-    test('the socket says what the stream of its own gateway says', async () => {
+    test('the socket says what the stream of its own gateway says, and so do the lines of a POST', async () => {
       await put('watched/same', 'one');
       const { header } = (await put('watched/same', 'two')) as { header: { revision: string } };
       const request = { create_request: { ...prefix, start_revision: String(Number(header.revision) - 1) } };
@@ -149,7 +149,9 @@ describe.skipIf(missing.length > 0)('etcd', () => {
       socket.send(request);
       const ours = [await socket.next(), await socket.next()];
       socket.close();
-      expect(ours).toEqual(await firstResults(etcd.address, '/v3/watch', request, 2));
+      const theirs = (await firstLines(etcd.address, '/v3/watch', { body: request, count: 2 })) as Wrapped[];
+      expect(ours).toEqual(theirs.map(({ result }) => result));
+      expect(await firstLines(served.address, '/v3/watch', { body: request, count: 2, token })).toEqual(ours);
     });
 
     test('many watchers share a socket; each can be cancelled, and progress be asked for', async () => {
@@ -188,6 +190,40 @@ describe.skipIf(missing.length > 0)('etcd', () => {
       await expect.poll(watched, { timeout: 1000 }).toEqual({ streams: 0, watchers: 0 });
     });
 
+    test('on a socket of many calls it runs beside others, and a cancel frame ends it in etcd', async () => {
+      await expect.poll(watched).toEqual({ streams: 0, watchers: 0 });
+      const socket = await openSocket(served.address, '/ws', { token, protocol: 'tidegate.v1.json' });
+      socket.send({ type: 'hello' });
+      expect(await socket.next()).toMatchObject({ type: 'welcome' });
+      const message = { create_request: prefix };
+      socket.send({ type: 'open', sid: 1, method: 'etcdserverpb.Watch/Watch', message });
+      const opened = [await socket.next(), await socket.next()];
+      expect(opened).toMatchObject([
+        { type: 'opened', sid: 1 },
+        { type: 'msg', sid: 1, data: { created: true } },
+      ]);
+      const key = base64('watched/c');
+      socket.send({ type: 'open', sid: 2, route: 'POST /v3/kv/put', message: { key } });
+      const frames = [await socket.next(), await socket.next(), await socket.next(), await socket.next()];
+      expect(frames).toContainEqual(
+        expect.objectContaining({
+          sid: 1,
+          data: expect.objectContaining({ events: [{ kv: expect.objectContaining({ key }) }] }),
+        }),
+      );
+      expect(frames.filter(({ sid }) => sid === 2)).toMatchObject([
+        { type: 'opened' },
+        { type: 'msg', data: { header: { revision: expect.any(String) } } },
+        { type: 'end', status: { code: 0 } },
+      ]);
+      expect(await watched()).toEqual({ streams: 1, watchers: 1 });
+      socket.send({ type: 'cancel', sid: 1 });
+      expect(await socket.next()).toMatchObject({ type: 'end', sid: 1, status: { code: 1 } });
+      await expect.poll(watched, { timeout: 1000 }).toEqual({ streams: 0, watchers: 0 });
+      socket.close();
+      await socket.closed;
+    });
+
     test('a revision that was compacted is told as an answer of the service', async () => {
       const socket = await open('/v3/watch');
       socket.send({ create_request: { ...prefix, start_revision: 1 } });
@@ -210,7 +246,9 @@ describe.skipIf(missing.length > 0)('etcd', () => {
     });
 
     test('nobody watches without a token', async () => {
-      await expect(openSocket(served.address, '/v3/watch', 'no.token.atall')).rejects.toThrow('401');
+      await expect(openSocket(served.address, '/v3/watch', { token: 'no.token.atall' })).rejects.toThrow(
+        '401',
+      );
     });
   });
 
@@ -294,29 +332,45 @@ describe.skipIf(missing.length > 0)('etcd', () => {
     await socket.next();
     const [code, close] = await Promise.all([served.stop(), socket.closed]);
     expect({ code, close }).toEqual({ code: 0, close: 4200 });
-    expect(await etcd.metric('etcd_debugging_mvcc_watch_stream_total')).toBe(0);
+    await expect.poll(() => etcd.metric('etcd_debugging_mvcc_watch_stream_total')).toBe(0);
   });
 });
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The first messages of a stream from etcd's own gateway, which wraps each as `{"result": ...}`. */
-async function firstResults(address: string, path: string, body: object, count: number): Promise<unknown[]> {
+/** etcd's own gateway has every message of a stream in an object of its own. */
+interface Wrapped {
+  readonly result: unknown;
+}
+
+interface LinesOptions {
+  readonly body: object;
+  readonly count: number;
+  readonly token?: string;
+}
+
+/** The first lines of a stream, as JSON; then the client leaves. */
+async function firstLines(
+  address: string,
+  path: string,
+  { body, count, token = '' }: LinesOptions,
+): Promise<unknown[]> {
   const abort = new AbortController();
   const response = await fetch(`http://${address}${path}`, {
     method: 'POST',
+    headers: { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) },
     body: JSON.stringify(body),
     signal: abort.signal,
   });
-  const results: unknown[] = [];
+  const values: unknown[] = [];
   let text = '';
   for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     text += Buffer.from(chunk).toString();
     const lines = text.split('\n');
     text = lines.pop() ?? '';
-    for (const line of lines) results.push((JSON.parse(line) as { result: unknown }).result);
-    if (results.length >= count) break;
+    for (const line of lines) values.push(JSON.parse(line));
+    if (values.length >= count) break;
   }
   abort.abort();
-  return results.slice(0, count);
+  return values.slice(0, count);
 }

@@ -1,4 +1,4 @@
-/** A client of a WebSocket on a route: sends messages, and waits for those that it expects. */
+/** A WebSocket client: sends messages, and waits for those that it expects. */
 import { WebSocket } from 'ws';
 
 export interface CallSocket {
@@ -17,9 +17,22 @@ export interface CallSocket {
 
 const WAIT_MS = 5000;
 
-/** Resolves when the call was accepted. */
-export async function openSocket(address: string, path: string, token: string): Promise<CallSocket> {
-  const socket = new WebSocket(`ws://${address}${path}`, { headers: { authorization: `Bearer ${token}` } });
+export interface SocketOptions {
+  readonly token: string;
+  /** Subprotocol; on a route none is needed. */
+  readonly protocol?: string;
+}
+
+/** Resolves when the handshake is done: on a route, the call was accepted. */
+export async function openSocket(
+  address: string,
+  path: string,
+  { token, protocol }: SocketOptions,
+): Promise<CallSocket> {
+  const headers = { authorization: `Bearer ${token}` };
+  const socket = new WebSocket(`ws://${address}${path}`, protocol === undefined ? [] : [protocol], {
+    headers,
+  });
   const arrived: Record<string, unknown>[] = [];
   let wake: () => void = () => {};
   let isClosed = false;
