@@ -22,6 +22,7 @@ import { methodNotAllowed, notFound, sendError } from './http/error.js';
 import { createRequestReader, requestId } from './http/request.js';
 import type { Table } from './http/table.js';
 import { createTokenVerifier } from './http/token.js';
+import { declineUpgrade, isWebSocket } from './http/upgrade.js';
 import { openContract } from './load.js';
 
 export * from '../src/index.js';
@@ -160,7 +161,11 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
   };
 
   const server = createServer({ maxHeaderSize: config.limits.headerBytes, requestTimeout: 0 }, handle);
-  server.on('upgrade', upgrade).on('clientError', onClientError);
+  const onUpgrade: GatewayServer['upgrade'] = (request, socket, head) => {
+    if (isWebSocket(request)) upgrade(request, socket, head);
+    else declineUpgrade(server, request, socket, head);
+  };
+  server.on('upgrade', onUpgrade).on('clientError', onClientError);
   let closing: Promise<void> | undefined;
   const drain = async (): Promise<void> => {
     draining.abort(new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down'));

@@ -185,7 +185,11 @@ class RequestBound implements Bound {
 
   bytes(body: Uint8Array): Message {
     const { body: kind, input } = this.plan;
-    if (kind === 'whole') return this.url.isEmpty ? body : this.json(this.toJson(input, body));
+    if (kind === 'whole' && this.url.isEmpty) {
+      this.plan.canonical.check(input, body);
+      return body;
+    }
+    if (kind === 'whole') return this.json(this.toJson(input, body));
     if (kind === 'none') {
       if (body.length > 0) throw unexpectedBody();
       return this.empty();

@@ -94,11 +94,22 @@ async function readOne(request: IncomingMessage, bound: Bound, limit: number): P
 async function* readMany(request: IncomingMessage, bound: Bound, limit: number): AsyncGenerator<Message> {
   formatOf(request, true);
   const splitter = new JsonSplitter(limit);
+  let index = 0;
   // Leaving early must not destroy the connection: the answer still has to go out on it.
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    for (const value of splitter.push(chunk)) yield bound.json(parseJson(value));
+    for (const value of splitter.push(chunk)) yield bindNth(bound, value, ++index);
   }
-  for (const value of splitter.end()) yield bound.json(parseJson(value));
+  for (const value of splitter.end()) yield bindNth(bound, value, ++index);
+}
+
+/** One message of many. An error says of which. */
+function bindNth(bound: Bound, value: Buffer, index: number): Message {
+  try {
+    return bound.json(parseJson(value));
+  } catch (thrown) {
+    const { code, message, details } = StatusError.from(thrown);
+    throw new StatusError(code, `message ${index}: ${message}`, { details });
+  }
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { DescField, DescMessage, FileRegistry } from '@bufbuild/protobuf';
 import type { Message } from '../call.js';
 import { encodeAny, type RpcStatus } from '../details.js';
+import { checkMessage } from './check.js';
 import { BodyParser } from './parse_body.js';
 import { LIST, MAP, type Plan } from './plan.js';
 import { Plans } from './plans.js';
@@ -41,6 +42,11 @@ export interface Codec {
    */
   parse(type: DescMessage, value: JsonValue, place?: Place): Message;
   /**
+   * Looks encoded bytes from a client through without decoding them. Throws StatusError INVALID_ARGUMENT that names
+   * `place` (default `body`) when they are no message of the type: cut short, a string that is not UTF-8, too deep.
+   */
+  check(type: DescMessage, message: Message, place?: string): void;
+  /**
    * JSON text of google.rpc.Status: `{"code":5,"message":"...","details":[...]}`. Details of types that neither
    * the contract nor google.rpc has are shown as `{"@type":...,"value":base64}`. Never throws.
    */
@@ -63,6 +69,7 @@ export function createCodec(types: FileRegistry, options: Partial<JsonOptions> =
     print: (type, message) => printMessage(plans, plans.get(type), message),
     printField: (type, field, message) => printField(plans, { type, field, message }),
     parse: (type, value, place) => parser.parse(plans.get(type), value, place),
+    check: (type, bytes, place = 'body') => checkMessage(plans, plans.get(type), { bytes, place }),
     printStatus: ({ code, message, details }) => {
       const printed = details.map((detail) => printMessage(plans, any, encodeAny(detail)));
       return `{"code":${code},"message":${JSON.stringify(message)},"details":[${printed.join(',')}]}`;
