@@ -107,8 +107,8 @@ function bindNth(bound: Bound, value: Buffer, index: number): Message {
   try {
     return bound.json(parseJson(value));
   } catch (thrown) {
-    const { code, message, details } = StatusError.from(thrown);
-    throw new StatusError(code, `message ${index}: ${message}`, { details });
+    const { code, message, details, cause } = StatusError.from(thrown);
+    throw new StatusError(code, `message ${index}: ${message}`, { details, cause });
   }
 }
 
