@@ -1,12 +1,14 @@
 /** Runs the example services: HOST (default 127.0.0.1) and SERVICES_PORT (default 50051) say where. */
 import { startServices } from './services.js';
 
-const port = Number(process.env.SERVICES_PORT ?? 50051);
+const text = process.env.SERVICES_PORT ?? '50051';
+const port = Number(text);
 const host = process.env.HOST ?? '127.0.0.1';
 
 try {
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new Error('SERVICES_PORT: must be 0 to 65535');
+  if (!/^[0-9]+$/.test(text) || port > 65_535) {
+    throw new Error(`SERVICES_PORT: must be 0 to 65535, not ${text}`);
+  }
   const services = await startServices({ host, port });
   console.log(`orders, quotes and chat on ${services.address}`);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void services.close());

@@ -29,7 +29,9 @@ function isRunning({ exitCode, signalCode }: ChildProcess): boolean {
 async function isReady(gateway: ChildProcess, port: number): Promise<boolean> {
   const patience = Date.now() + READY_WITHIN_MS;
   while (isRunning(gateway)) {
-    const ready = await fetch(`http://127.0.0.1:${port}/readyz`).then(
+    // With a timeout: fetch tries again and again by itself when whoever listens there closes the connection.
+    const signal = AbortSignal.timeout(1_000);
+    const ready = await fetch(`http://127.0.0.1:${port}/readyz`, { signal }).then(
       ({ ok }) => ok,
       () => false,
     );
