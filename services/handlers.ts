@@ -120,13 +120,15 @@ export function createHandlers(stopping: AbortSignal, report: (error: unknown) =
 type StreamCall<Q, R> = ServerWritableStream<Q, R> | ServerDuplexStream<Q, R>;
 
 /** A signal that is aborted when the caller leaves or the server stops. `release` takes the listeners away again. */
-function lifeOf(call: EventEmitter, stopping: AbortSignal): { signal: AbortSignal; release: () => void } {
+function lifeOf(call: EventEmitter & { cancelled: boolean }, stopping: AbortSignal) {
   const ended = new AbortController();
   const stop = () => ended.abort(stopping.reason);
   const cancel = () => ended.abort();
   stopping.addEventListener('abort', stop);
   call.on('cancelled', cancel);
+  // Either may have happened already.
   if (stopping.aborted) stop();
+  if (call.cancelled) cancel();
   const release = () => {
     stopping.removeEventListener('abort', stop);
     call.off('cancelled', cancel);

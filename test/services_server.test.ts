@@ -179,6 +179,29 @@ describe('reflection', () => {
   });
 });
 
+test('bytes that are no message end the call, not the server, and are no error of ours', async () => {
+  const reports: unknown[] = [];
+  const { raw, server } = await start({ report: (error) => reports.push(error) });
+  const garbage = () => Buffer.from([0x0a, 0xff, 0xff]);
+  const same = (bytes: Buffer) => bytes;
+  for (const path of [
+    '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+    '/chat.v1.ChatService/JoinRoom',
+  ]) {
+    const call = raw.makeBidiStreamRequest(path, garbage, same, as('bob'));
+    call.write({});
+    expect((await drain(call)).error?.code).toBe(status.INTERNAL);
+  }
+  const unary = new Promise((resolve, reject) => {
+    raw.makeUnaryRequest('/orders.v1.OrdersService/GetOrder', garbage, same, {}, (error) =>
+      error ? reject(error) : resolve(undefined),
+    );
+  });
+  expect((await refusalOf(unary)).code).toBe(status.INTERNAL);
+  await eventually(() => server.load().streams === 0);
+  expect(reports).toEqual([]);
+});
+
 describe('a slow reader', () => {
   test('stops the service, which goes on without a gap when it reads again', async () => {
     const { server, clients } = await start();
