@@ -360,9 +360,14 @@ describe('a PATCH without a mask gets one from its body', () => {
 
 describe('a protobuf body', () => {
   const plain = shopEndpoint({ verb: 'POST', template: '/v1/x', body: '*' }).binding;
-  test('passes untouched when the URL sets nothing, whatever it holds', () => {
-    const bytes = Uint8Array.of(0xff, 1, 2);
+  test('passes untouched when the URL sets nothing, unknown fields included', () => {
+    const bytes = Uint8Array.of(...encode('Request', { pageSize: 5 }), 0xf8, 0x7f, 1);
     expect(plain.bind([], 'ignored=1').bytes(bytes)).toBe(bytes);
+  });
+  test('is refused when it is no message', () => {
+    expect(refusal(() => plain.bind([], '').bytes(Uint8Array.of(0xff, 1, 2))).message).toMatch(
+      /^body: not a valid /,
+    );
   });
   test('is merged with what the path sets', () => {
     const body = encode('Request', { pageSize: 5, order: { note: 'n' } });
