@@ -72,7 +72,7 @@ describe.each(NAMES)('%s', (name) => {
   test('prints as the reference does', () => {
     fc.assert(
       fc.property(encoded, (bytes) => expectSamePrint(desc, bytes)),
-      { numRuns: 4000 },
+      { numRuns: 300 },
     );
   });
 
@@ -82,14 +82,14 @@ describe.each(NAMES)('%s', (name) => {
         const ours = fromBinary(desc, codec.parse(desc, value));
         expectSame(desc, ours, fromJson(desc, value as Json, { registry }));
       }),
-      { numRuns: 4000 },
+      { numRuns: 300 },
     );
   });
 
   test('prints two messages in one as the reference merges them', () => {
     fc.assert(
       fc.property(encoded, encoded, (one, other) => expectSamePrint(desc, Buffer.concat([one, other]))),
-      { numRuns: 4000 },
+      { numRuns: 300 },
     );
   });
 
@@ -106,7 +106,7 @@ describe.each(NAMES)('%s', (name) => {
         const again = codec.parse(desc, parseJson(other.print(desc, bytes)));
         expectSame(desc, fromBinary(desc, again), fromBinary(desc, bytes));
       }),
-      { numRuns: 150 },
+      { numRuns: 100 },
     );
   });
 

@@ -58,7 +58,7 @@ const duration = fc
 const mask = fc
   .array(fc.stringMatching(/^[a-z][a-zA-Z0-9]{0,6}(\.[a-z][a-zA-Z]{0,6})?$/), { maxLength: 3 })
   .map(String);
-const json = fc.jsonValue({ maxDepth: 3 }) as Arbitrary<JsonValue>;
+const json = fc.jsonValue({ maxDepth: 2 }) as Arbitrary<JsonValue>;
 const struct = fc.dictionary(text, json, { maxKeys: 4 });
 
 function message(desc: DescMessage, depth: number): Arbitrary<JsonValue> {
