@@ -1,7 +1,5 @@
 /** The composition root: one contract, one chain and all doors on one HTTP server. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Logger, pino } from 'pino';
 import { chain } from '../src/call.js';
 import { authorize } from '../src/policy/authorize.js';
@@ -10,19 +8,21 @@ import { identity } from '../src/policy/identity.js';
 import { observe } from '../src/policy/observe.js';
 import { strip } from '../src/policy/strip.js';
 import { Code, StatusError } from '../src/status.js';
+import type { Upstreams } from '../src/upstream/upstreams.js';
 import { createAdmin } from './admin/admin.js';
-import { createMetrics } from './admin/metrics.js';
+import { createMetrics, type Metrics } from './admin/metrics.js';
 import type { Config } from './config.js';
-import type { Exchange, Gateway, LiveCall } from './doors/door.js';
+import type { Gateway } from './doors/door.js';
 import { createRestDoor } from './doors/rest.js';
 import { createSseDoor } from './doors/sse.js';
 import { createWebSocketDoor } from './doors/ws.js';
-import { negotiate } from './http/accept.js';
-import { methodNotAllowed, notFound, sendError } from './http/error.js';
-import { createRequestReader, requestId } from './http/request.js';
+import { endCalls } from './drain.js';
+import { createDispatch, type Next } from './http/dispatch.js';
+import { createListener } from './http/listener.js';
+import { createRequestReader } from './http/request.js';
 import type { Table } from './http/table.js';
 import { createTokenVerifier } from './http/token.js';
-import { declineUpgrade, isWebSocket } from './http/upgrade.js';
+import type { UpgradeListener } from './http/upgrade.js';
 import { openContract } from './load.js';
 
 export * from '../src/index.js';
@@ -31,10 +31,10 @@ export { type Config, ConfigError, loadConfig } from './config.js';
 export interface GatewayServer {
   /** Starts listening on the configured host and port. Rejects with the listen error, for example EADDRINUSE. */
   listen(): Promise<{ readonly host: string; readonly port: number }>;
-  /** Serves one HTTP request: for a server of your own. */
-  readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Serves one HTTP request: for a server of your own. With `next`, paths that nobody here knows are left to it. */
+  readonly handle: (request: IncomingMessage, response: ServerResponse, next?: Next) => void;
   /** Serves one WebSocket handshake: for a server of your own (`server.on('upgrade', gateway.upgrade)`). */
-  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  readonly upgrade: UpgradeListener;
   /** The routes in force. */
   readonly table: () => Table;
   readonly log: Logger;
@@ -42,176 +42,79 @@ export interface GatewayServer {
   close(): Promise<void>;
 }
 
-/** Every way of streaming a reply over HTTP, in the order of preference for a client that does not care. */
-const STREAM_OFFERS = ['application/x-ndjson', 'application/jsonl', 'application/json', 'text/event-stream'];
+/** For connections to end by themselves once their last answer is out, in ms. */
+const LAST_ANSWER_MS = 200;
 
-function wantsEvents({ request, endpoint }: Exchange): boolean {
-  const { accept } = request.headers;
-  if (!endpoint.method.serverStreaming || request.method === 'HEAD') return false;
-  return (
-    accept?.includes('text/event-stream') === true && negotiate(accept, STREAM_OFFERS) === 'text/event-stream'
-  );
-}
-
-/** A request target's path and query; an absolute-form target (RFC 9112 section 3.2.2) loses its origin. */
-function splitTarget(target: string): { path: string; query: string } {
-  const start =
-    target.charCodeAt(0) === 0x2f ? 0 : Math.max(0, target.indexOf('/', target.indexOf('://') + 3));
-  const mark = target.indexOf('?', start);
-  return mark < 0
-    ? { path: target.slice(start), query: '' }
-    : { path: target.slice(start, mark), query: target.slice(mark + 1) };
-}
-
-/** HTTP that the parser refuses, answered as far as a broken connection allows. */
-function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
-  const line = tooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
-  const message = tooLarge ? 'headers: too large' : 'the request is not valid HTTP';
-  const body = JSON.stringify({ code: Code.INVALID_ARGUMENT, message, details: [] });
-  socket.end(
-    `HTTP/1.1 ${line}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-  );
+/** What every call passes on its way to a service, outermost first. */
+function chainOf({ auth, stripHeaders }: Config, metrics: Metrics, upstreams: Upstreams) {
+  const policies = [
+    observe(metrics.observer),
+    authorize({ leewayMs: auth.leewaySeconds * 1000 }),
+    identity(),
+    strip(stripHeaders),
+    deadline(),
+  ];
+  return chain(policies, upstreams.invoke);
 }
 
 /**
  * Loads the contract, connects the doors and returns a gateway that does not listen yet. Rejects with ContractError when
- * the contract cannot be served, and with StatusError when an upstream cannot be asked for it.
+ * the contract cannot be served.
  */
 export async function createGateway(config: Config): Promise<GatewayServer> {
-  const log = pino({ level: config.logLevel });
   const { table, upstreams } = await openContract(config);
   // Connected before the first call, so that readiness tells the truth.
   upstreams.connect();
   const metrics = createMetrics();
   const draining = new AbortController();
-  const live = new Set<LiveCall>();
   const gateway: Gateway = {
     config,
-    log,
-    invoke: chain(
-      [
-        observe(metrics.observer),
-        authorize({ leewayMs: config.auth.leewaySeconds * 1000 }),
-        identity(),
-        strip(config.stripHeaders),
-        deadline(),
-      ],
-      upstreams.invoke,
-    ),
+    log: pino({ level: config.logLevel }),
+    invoke: chainOf(config, metrics, upstreams),
     table: () => table,
     identify: createRequestReader({ config, verify: createTokenVerifier(config.auth) }),
     draining: draining.signal,
-    live,
+    live: new Set(),
   };
-  const admin = createAdmin({
-    registry: metrics.registry,
-    readiness: () => ({
-      ready: !draining.signal.aborted,
-      detail: { draining: draining.signal.aborted, upstreams: upstreams.states() },
-    }),
-  });
-  const rest = createRestDoor(gateway);
-  const sse = createSseDoor(gateway);
   const ws = createWebSocketDoor(gateway);
-
-  const serveRest = async (exchange: Exchange): Promise<void> => {
-    await rest(exchange);
-    metrics.request('rest', exchange.response.statusCode);
-  };
-  const serveEvents = async (exchange: Exchange): Promise<void> => {
-    const closed = metrics.connection('sse');
-    await sse(exchange);
-    closed();
-    metrics.request('sse', exchange.response.statusCode);
-  };
-  const upgrade: GatewayServer['upgrade'] = (request, socket, head) => {
+  const handle = createDispatch({
+    table: gateway.table,
+    rest: createRestDoor(gateway),
+    sse: createSseDoor(gateway),
+    admin: createAdmin({
+      registry: metrics.registry,
+      readiness: () => ({
+        ready: !draining.signal.aborted,
+        detail: { draining: draining.signal.aborted, upstreams: upstreams.states() },
+      }),
+    }),
+    observer: metrics,
+    draining: draining.signal,
+  });
+  const upgrade: UpgradeListener = (request, socket, head) => {
     socket.once('close', metrics.connection('ws'));
     ws.upgrade(request, socket, head);
   };
-  const route = (request: IncomingMessage, response: ServerResponse): void => {
-    const { path, query } = splitTarget(request.url ?? '/');
-    const verb = request.method ?? 'GET';
-    if (admin.paths.has(path)) {
-      admin.handle(request, response);
-      return;
-    }
-    if (draining.signal.aborted) response.shouldKeepAlive = false;
-    const found = table.router.match(verb, path);
-    if (found === undefined) throw notFound(path);
-    if ('match' in found) {
-      const exchange = { request, response, query, ...found.match };
-      void (wantsEvents(exchange) ? serveEvents(exchange) : serveRest(exchange));
-    } else if (verb === 'OPTIONS') {
-      response.writeHead(204, { allow: found.allow.join(', ') }).end();
-    } else throw methodNotAllowed(verb, found.allow);
-  };
-  const handle = (request: IncomingMessage, response: ServerResponse): void => {
-    try {
-      route(request, response);
-    } catch (thrown) {
-      const error = StatusError.from(thrown);
-      metrics.refused(error.row.name.toLowerCase());
-      sendError(response, error, table.codec, requestId(request.headers['x-request-id']));
-    }
-  };
-
-  const server = createServer({ maxHeaderSize: config.limits.headerBytes, requestTimeout: 0 }, handle);
-  const onUpgrade: GatewayServer['upgrade'] = (request, socket, head) => {
-    if (isWebSocket(request)) upgrade(request, socket, head);
-    else declineUpgrade(server, request, socket, head);
-  };
-  server.on('upgrade', onUpgrade).on('clientError', onClientError);
-  let closing: Promise<void> | undefined;
+  const listener = createListener({ config, handle, upgrade });
   const drain = async (): Promise<void> => {
-    draining.abort(new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down'));
-    const closed = closeServer(server);
-    const left = cancelAll(live, draining.signal.reason, config.timeouts.drainMs);
-    await Promise.all([left, ws.close()]);
-    server.closeIdleConnections();
-    await Promise.race([closed, sleep(200)]);
-    server.closeAllConnections();
+    const reason = new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down');
+    draining.abort(reason);
+    const closed = listener.stopAccepting();
+    await Promise.all([endCalls(gateway.live, reason, config.timeouts.drainMs), ws.close()]);
+    await Promise.race([closed, listener.end(LAST_ANSWER_MS)]);
     await closed;
     await upstreams.close();
   };
+  let closing: Promise<void> | undefined;
   return {
-    listen: () => listen(server, config),
+    listen: listener.listen,
     handle,
     upgrade,
-    table: () => table,
-    log,
+    table: gateway.table,
+    log: gateway.log,
     close: () => {
       closing ??= drain();
       return closing;
     },
   };
-}
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-function listen(server: Server, { host, port }: Config): Promise<{ host: string; port: number }> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      resolve({ host, port: (server.address() as AddressInfo).port });
-    });
-  });
-}
-
-function closeServer(server: Server): Promise<void> {
-  return new Promise((resolve) => (server.listening ? server.close(() => resolve()) : resolve()));
-}
-
-/** Sends streams away at once, the other calls after `graceMs`; resolves when no call is left, or a moment after that. */
-async function cancelAll(live: ReadonlySet<LiveCall>, reason: StatusError, graceMs: number): Promise<void> {
-  for (const one of live) if (one.leavesOnDrain) one.cancel(reason);
-  const end = Date.now() + graceMs;
-  while (live.size > 0 && Date.now() < end) await sleep(20);
-  for (const one of live) one.cancel(reason);
-  if (live.size > 0) await sleep(50);
 }

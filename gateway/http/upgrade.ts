@@ -2,6 +2,9 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 
+/** Node's listener for the `upgrade` event of a server. */
+export type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
 const OFFER = new Set(['upgrade', 'http2-settings', 'connection']);
 
 /** Whether this is a handshake for WebSocket, not for example `Upgrade: h2c`, which Java's HttpClient sends by default. */

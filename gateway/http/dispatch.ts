@@ -1,0 +1,100 @@
+/** Sends each HTTP request to the door that it asks for, or answers that there is none. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { StatusError } from '../../src/status.js';
+import type { Exchange } from '../doors/door.js';
+import { negotiate } from './accept.js';
+import { methodNotAllowed, notFound, sendError } from './error.js';
+import { requestId } from './request.js';
+import type { Table } from './table.js';
+
+type Door = (exchange: Exchange) => Promise<void>;
+
+/** What the dispatcher reports, for metrics. */
+export interface DispatchObserver {
+  request(door: string, status: number): void;
+  connection(door: string): () => void;
+  refused(reason: string): void;
+}
+
+export interface DispatchOptions {
+  readonly table: () => Table;
+  readonly rest: Door;
+  readonly sse: Door;
+  readonly admin: {
+    readonly paths: ReadonlySet<string>;
+    readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
+  };
+  readonly observer: DispatchObserver;
+  /** Aborted when connections are no longer to be kept for further requests. */
+  readonly draining: AbortSignal;
+}
+
+/** Express's and Connect's `next`: called for paths that are not ours. */
+export type Next = (error?: unknown) => void;
+
+/** Every way of streaming a reply over HTTP, in the order of preference for a client that does not care. */
+const STREAM_OFFERS = ['application/x-ndjson', 'application/jsonl', 'application/json', 'text/event-stream'];
+
+function wantsEvents({ request, endpoint }: Exchange): boolean {
+  const { accept } = request.headers;
+  if (!endpoint.method.serverStreaming || request.method === 'HEAD') return false;
+  return (
+    accept?.includes('text/event-stream') === true && negotiate(accept, STREAM_OFFERS) === 'text/event-stream'
+  );
+}
+
+/** A request target's path and query; an absolute-form target (RFC 9112 section 3.2.2) loses its origin. */
+export function splitTarget(target: string): { readonly path: string; readonly query: string } {
+  const start =
+    target.charCodeAt(0) === 0x2f ? 0 : Math.max(0, target.indexOf('/', target.indexOf('://') + 3));
+  const mark = target.indexOf('?', start);
+  return mark < 0
+    ? { path: target.slice(start), query: '' }
+    : { path: target.slice(start, mark), query: target.slice(mark + 1) };
+}
+
+/** Serves one request; with `next`, a path that nobody here knows is left to it. Never throws. */
+export function createDispatch(options: DispatchOptions) {
+  const { table, rest, sse, admin, observer, draining } = options;
+
+  const serveRest = async (exchange: Exchange): Promise<void> => {
+    await rest(exchange);
+    observer.request('rest', exchange.response.statusCode);
+  };
+  const serveEvents = async (exchange: Exchange): Promise<void> => {
+    const closed = observer.connection('sse');
+    await sse(exchange);
+    closed();
+    observer.request('sse', exchange.response.statusCode);
+  };
+
+  const route = (request: IncomingMessage, response: ServerResponse, next: Next | undefined): void => {
+    const { path, query } = splitTarget(request.url ?? '/');
+    const verb = request.method ?? 'GET';
+    if (admin.paths.has(path)) {
+      admin.handle(request, response);
+      return;
+    }
+    if (draining.aborted) response.shouldKeepAlive = false;
+    const found = table().router.match(verb, path);
+    if (found === undefined) {
+      if (next === undefined) throw notFound(path);
+      next();
+    } else if ('match' in found) {
+      const exchange = { request, response, query, ...found.match };
+      void (wantsEvents(exchange) ? serveEvents(exchange) : serveRest(exchange));
+    } else if (verb === 'OPTIONS') {
+      response.writeHead(204, { allow: found.allow.join(', ') }).end();
+    } else throw methodNotAllowed(verb, found.allow);
+  };
+
+  return (request: IncomingMessage, response: ServerResponse, next?: Next): void => {
+    try {
+      route(request, response, next);
+    } catch (thrown) {
+      const error = StatusError.from(thrown);
+      observer.refused(error.row.name.toLowerCase());
+      sendError(response, error, table().codec, requestId(request.headers['x-request-id']));
+    }
+  };
+}
