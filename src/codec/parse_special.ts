@@ -6,17 +6,26 @@ import { isBase64, shown } from './scalars.js';
 import { parseDuration, parseMaskPath, parseTimestamp, type Time } from './wellknown.js';
 
 const TWO_32 = 4294967296;
-const TIMESTAMP_FORM = 'an RFC 3339 time such as "2024-05-01T12:00:00Z"';
-const DURATION_FORM = 'a duration in seconds such as "1.5s"';
+
+/** How to read a text that stands for a time, and what to ask for in its place. */
+interface TimeForm {
+  readonly parse: (text: string) => Time | undefined;
+  readonly expected: string;
+}
+const TIMESTAMP: TimeForm = {
+  parse: parseTimestamp,
+  expected: 'an RFC 3339 time such as "2024-05-01T12:00:00Z"',
+};
+const DURATION: TimeForm = { parse: parseDuration, expected: 'a duration in seconds such as "1.5s"' };
 
 /** Writes the fields of such a message, without tag or length. */
 export function parseSpecial(parser: Parser, plan: Plan, value: JsonValue): void {
   switch (plan.special) {
     case Special.TIMESTAMP:
-      writeTime(parser, parseTime(parser, parseTimestamp, value, TIMESTAMP_FORM));
+      parseTime(parser, TIMESTAMP, value);
       break;
     case Special.DURATION:
-      writeTime(parser, parseTime(parser, parseDuration, value, DURATION_FORM));
+      parseTime(parser, DURATION, value);
       break;
     case Special.WRAPPER:
       parser.singular(plan.fields[0] as FieldPlan, value);
@@ -38,24 +47,17 @@ export function parseSpecial(parser: Parser, plan: Plan, value: JsonValue): void
   }
 }
 
-function parseTime(
-  parser: Parser,
-  parse: (text: string) => Time | undefined,
-  value: JsonValue,
-  expected: string,
-): Time {
-  const time = typeof value === 'string' ? parse(value) : undefined;
-  return time ?? parser.fail(`expected ${expected}, got ${shown(value)}`);
-}
-
-function writeTime({ writer }: Parser, { seconds, nanos }: Time): void {
-  if (seconds !== 0) {
+function parseTime(parser: Parser, form: TimeForm, value: JsonValue): void {
+  const time = typeof value === 'string' ? form.parse(value) : undefined;
+  if (time === undefined) parser.fail(`expected ${form.expected}, got ${shown(value)}`);
+  const { writer } = parser;
+  if (time.seconds !== 0) {
     writer.uint32(8);
-    writer.varint64(seconds >>> 0, Math.floor(seconds / TWO_32) >>> 0);
+    writer.varint64(time.seconds >>> 0, Math.floor(time.seconds / TWO_32) >>> 0);
   }
-  if (nanos === 0) return;
+  if (time.nanos === 0) return;
   writer.uint32(16);
-  writer.int32(nanos);
+  writer.int32(time.nanos);
 }
 
 function parseMask(parser: Parser, value: JsonValue): void {

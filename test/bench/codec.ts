@@ -22,6 +22,14 @@ const ORDER = {
       quantity: 2,
       price: { currency: 'EUR', units: '59', nanos: 500000000 },
     },
+    {
+      sku: 'SKU-31200-ONE',
+      title: 'Insulated bottle, 750 ml, stainless steel',
+      quantity: 1,
+      price: { currency: 'EUR', units: '24' },
+      options: { colour: 'sand', engraving: 'For Ada, who runs before the sun is up' },
+    },
+    { sku: 'SKU-90001', title: 'Gift wrapping', quantity: 1, price: { currency: 'EUR', units: '3' } },
   ],
   total: { currency: 'EUR', units: '248', nanos: 950000000 },
   shipTo: {
