@@ -360,6 +360,14 @@ describe('msg and half_close', () => {
 });
 
 describe('credit from the client', () => {
+  test('a deadline that passes while a reply waits for credit ends the call', async () => {
+    const { socket, send, seen } = await greeted();
+    await send({ type: 'open', sid: 1, route: 'GET /v1/Watch', credit: 1, deadline_ms: 100 });
+    await vi.waitFor(() => expect(socket.types(1)).toEqual(['opened', 'msg', 'end']));
+    expect(socket.of(1).at(-1)).toMatchObject({ status: { code: 4 } });
+    expect(seen[0]?.over).toBe(true);
+  });
+
   test('stops the reading of the service when it is used up, and starts it again', async () => {
     const { socket, send, seen } = await greeted();
     await send({ type: 'open', sid: 1, route: 'GET /v1/Watch', credit: 2 });

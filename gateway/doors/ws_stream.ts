@@ -1,5 +1,6 @@
 /** One call of a multiplexed WebSocket, from `open` to `end`. */
 import { isSingle, type Message, type Metadata, type Reply, type Requests } from '../../src/call.js';
+import { DEADLINE_TEXT } from '../../src/policy/deadline.js';
 import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
 import { responseHeaders } from '../http/headers.js';
@@ -38,6 +39,8 @@ export interface StreamOptions {
   readonly deadline: number | undefined;
 }
 
+/** Node's longest timer; a longer one would fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 const NO_TRAILERS: Metadata = Object.freeze({});
 
 export class Stream {
@@ -125,14 +128,25 @@ export class Stream {
   async #reply(message: Message): Promise<void> {
     const { host, sid, endpoint } = this.#options;
     // The message is taken from the service before the credit is there, so that the end needs no credit.
+    if (this.#credit <= 0) await this.#waitForCredit();
+    if (this.#ended) return;
+    this.#credit--;
+    await host.send(host.framing.encodeMessage(sid, endpoint.binding, message));
+  }
+
+  /** Until the client grants credit or the call has ended; the deadline ends it too, though nobody reads the reply then. */
+  async #waitForCredit(): Promise<void> {
+    const { deadline } = this.#options;
+    const late = (): void => this.fail(new StatusError(Code.DEADLINE_EXCEEDED, DEADLINE_TEXT));
+    const left =
+      deadline === undefined ? undefined : Math.min(Math.max(deadline - Date.now(), 0), MAX_TIMER_MS);
+    const timer = left === undefined ? undefined : setTimeout(late, left);
     while (this.#credit <= 0 && !this.#ended) {
       await new Promise<void>((resolve) => {
         this.#creditCame = resolve;
       });
     }
-    if (this.#ended) return;
-    this.#credit--;
-    await host.send(host.framing.encodeMessage(sid, endpoint.binding, message));
+    clearTimeout(timer);
   }
 
   /** A message of the client. Ends the stream if it does not fit. */
