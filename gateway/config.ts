@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import type { JsonOptions } from '../src/codec/codec.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
 import { type KeyResult, resolveKey } from './config/keys.js';
-import { suggest } from './config/nearest.js';
+import { suggest } from '../src/nearest.js';
 import { knownKeys, type ParsedConfig, SCHEMA } from './config/schema.js';
 import { type Flag, SETTINGS } from './config/settings.js';
 import {

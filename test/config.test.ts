@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nearest } from '../gateway/config/nearest.js';
+import { nearest } from '../src/nearest.js';
 import { SETTINGS } from '../gateway/config/settings.js';
 import { parseDuration, parseSize, printDuration, printSize } from '../gateway/config/units.js';
 import { type Config, ConfigError, DEVELOPMENT_SECRET, loadConfig } from '../gateway/config.js';

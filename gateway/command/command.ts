@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { ContractError } from '../../src/contract/contract.js';
 import { StatusError } from '../../src/status.js';
 import { type ParsedFlags, parseFlags } from '../config/flags.js';
-import { suggest } from '../config/nearest.js';
+import { suggest } from '../../src/nearest.js';
 import { type Flag, SETTING_GROUPS, SETTINGS } from '../config/settings.js';
 import type { Environment } from '../config/sources.js';
 import { type Config, ConfigError, type LoadOptions, loadConfig } from '../config.js';

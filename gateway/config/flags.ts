@@ -1,6 +1,6 @@
 /** A command line, read against the flags that a command knows. */
 import { parseArgs } from 'node:util';
-import { suggest } from './nearest.js';
+import { suggest } from '../../src/nearest.js';
 import type { Flag } from './settings.js';
 
 export interface ParsedFlags {

@@ -1,8 +1,8 @@
 /** The three sources of a configuration, merged into one tree that remembers where each value came from. */
 import { dirname, isAbsolute, join } from 'node:path';
 import { isMap, LineCounter, parseDocument } from 'yaml';
+import { nearest } from '../../src/nearest.js';
 import type { ParsedFlags } from './flags.js';
-import { nearest } from './nearest.js';
 import type { ParsedKey } from './schema.js';
 import { KEY_SETTINGS, SETTINGS, type Setting } from './settings.js';
 

@@ -1,11 +1,11 @@
 /** JSON values to protobuf bytes in one pass: no message object is made on the way. */
 
+import { suggest } from '../nearest.js';
 import type { JsonObject, JsonValue } from './codec.js';
 import { parseSpecial } from './parse_special.js';
 import { type FieldPlan, LIST, MAX_DEPTH, type Plan, SINGULAR, Special } from './plan.js';
 import type { Plans } from './plans.js';
 import { doubleOf, halves, integerOf, isBase64, SCALAR_NAMES, shown, split64 } from './scalars.js';
-import { nearest } from './suggest.js';
 import { Writer } from './writer.js';
 
 /** One step of the way to a value: a field's name as the client sent it, a list index, or a map key. */
@@ -279,7 +279,7 @@ export abstract class Parser {
     const known = field.enum as NonNullable<FieldPlan['enum']>;
     const number = this.enumNumber(known, value);
     if (number === undefined) {
-      const hint = typeof value === 'string' ? nearest(value, known.numbers.keys()) : '';
+      const hint = typeof value === 'string' ? suggest(value, known.numbers.keys()) : '';
       return this.fail(`expected a value of ${known.typeName}, got ${shown(value)}${hint}`);
     }
     this.writer.int32(number);
@@ -300,7 +300,7 @@ export abstract class Parser {
   }
 
   private failUnknown(plan: Plan, key: string): never {
-    return this.fail(`no such field in ${plan.typeName}${nearest(key, plan.byName.keys())}`);
+    return this.fail(`no such field in ${plan.typeName}${suggest(key, plan.byName.keys())}`);
   }
 
   private failTwice(plan: Plan, field: FieldPlan, value: JsonObject, key: string): never {

@@ -171,7 +171,7 @@ export const DIFFERENCES: ReadonlyMap<string, Difference> = new Map([
     'bad: an enum name in small letters',
     refused(
       'unknown value "ascend" for enum etcdserverpb.RangeRequest_SortOrder',
-      ` /sort_order: ${SORT_ORDER}, got "ascend"; did you mean "ASCEND"?`,
+      ` /sort_order: ${SORT_ORDER}, got "ascend"; did you mean ASCEND?`,
     ),
   ],
   [
@@ -187,7 +187,7 @@ export const DIFFERENCES: ReadonlyMap<string, Difference> = new Map([
   ],
   [
     'bad: a field name in another case',
-    refused(KEY_MISSING, ' /KEY: no such field in etcdserverpb.RangeRequest; did you mean "key"?', UNKNOWN),
+    refused(KEY_MISSING, ' /KEY: no such field in etcdserverpb.RangeRequest; did you mean key?', UNKNOWN),
   ],
   [
     'bad: a field given by both of its names',

@@ -1,14 +1,18 @@
 /** The known name that somebody probably meant by an unknown one. */
 
+/** Longer names are not compared: the work grows with the square of the length. */
+const LONGEST = 64;
+
 /**
  * The candidate with the fewest edits (a letter added, dropped or changed, or two neighbours swapped), if there are at
- * most `limit`; default a third of the name's length, rounded up.
+ * most `limit`; default a third of the name, at most three. None for a name of over 64 characters.
  */
 export function nearest(
   name: string,
   candidates: Iterable<string>,
-  limit = Math.ceil(name.length / 3),
+  limit = Math.min(3, Math.ceil(name.length / 3)),
 ): string | undefined {
+  if (name.length > LONGEST) return undefined;
   let best: string | undefined;
   let fewest = limit + 1;
   for (const candidate of candidates) {
