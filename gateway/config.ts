@@ -1,11 +1,11 @@
 /** Flags, environment and a YAML file become one complete, validated, frozen Config. */
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import type { z } from 'zod';
 import type { JsonOptions } from '../src/codec/codec.js';
+import { suggest } from '../src/nearest.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
 import { type KeyResult, resolveKey } from './config/keys.js';
-import { suggest } from '../src/nearest.js';
+import { corsProblems, hostProblems, upstreamProblems } from './config/problems.js';
 import { knownKeys, type ParsedConfig, SCHEMA } from './config/schema.js';
 import { type Flag, SETTINGS } from './config/settings.js';
 import {
@@ -27,6 +27,34 @@ export interface UpstreamConfig {
    * what the upstream lists; else everything that no other upstream claims.
    */
   readonly services: readonly string[];
+  /** Whether its `x-http-code` chooses the HTTP status of a reply; default false: it is dropped. */
+  readonly trusted: boolean;
+}
+
+/** How the REST and SSE doors speak HTTP, where clients of other gateways are used to something else. */
+export interface HttpConfig {
+  /**
+   * The body of an HTTP error; default status. `status`: google.rpc.Status. `google`: `{"error": {...}}` of Google's APIs.
+   * `problem`: RFC 9457; a request that accepts application/problem+json gets that one anyway.
+   */
+  readonly errors: 'status' | 'google' | 'problem';
+  /** Whether errors carry google.rpc.RequestInfo with the request id, as a detail; default true. */
+  readonly requestInfo: boolean;
+  /**
+   * Names of metadata; default same: those of the headers. `grpc-gateway`: `Grpc-Metadata-`, `Grpc-Trailer-` and
+   * `grpcgateway-` before them, as grpc-gateway has it by default.
+   */
+  readonly headers: 'same' | 'grpc-gateway';
+}
+
+/** What pages of the allowed `origins` may do by fetch and EventSource (the CORS protocol of the Fetch standard). */
+export interface CorsConfig {
+  /** Whether their requests may carry cookies and be read; default false. Not together with the origin `*`. */
+  readonly credentials: boolean;
+  /** How long a browser may remember the answer to a preflight, in seconds; default 600. */
+  readonly maxAgeSeconds: number;
+  /** Request headers, in lower case, that they may send besides the ones that the gateway itself reads; `*` is any; default none. */
+  readonly allowHeaders: readonly string[];
 }
 
 /** Where the contract comes from. With neither protos nor descriptors, it is read from the upstreams by reflection. */
@@ -108,8 +136,15 @@ export interface Config {
   readonly json: JsonOptions;
   readonly limits: LimitsConfig;
   readonly timeouts: TimeoutsConfig;
-  /** Origins, besides the gateway's own host, whose pages may open WebSockets; `*` allows all. Default none. */
+  readonly http: HttpConfig;
+  /** Origins, besides the gateway's own host, whose pages may read answers (CORS) and open WebSockets; `*` allows all. Default none. */
   readonly origins: readonly string[];
+  readonly cors: CorsConfig;
+  /**
+   * How many proxies stand before the gateway and add themselves to `x-forwarded-for`; default 0: what clients say in
+   * `x-forwarded-*` is dropped.
+   */
+  readonly trustedHops: number;
   /** Headers, in lower case, that no service receives, besides those that never reach one; default none. */
   readonly stripHeaders: readonly string[];
   /** pino level: fatal, error, warn, info, debug, trace or silent; default info. */
@@ -164,14 +199,9 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
   const config = complete(parsed.data, keys);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
   problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
+  problems.push(...corsProblems(config, merged));
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
-}
-
-/** Whether only programs on this machine can reach a listener on this address. */
-export function isLoopback(host: string): boolean {
-  if (isIP(host) === 4) return host.startsWith('127.');
-  return host === 'localhost' || host === '::1';
 }
 
 function readText(path: string): string {
@@ -229,48 +259,6 @@ function keyProblems(keys: readonly ResolvedKey[], { dev }: Config): string[] {
     if (dev || resolved.key.key !== DEVELOPMENT_SECRET) return [];
     return [`${resolved.place}: this is the public development secret; it is for --dev alone`];
   });
-}
-
-function hostProblems({ dev, host }: Config, env: Environment, { placeOf }: Merged): string[] {
-  if (!dev) return [];
-  const problems: string[] = [];
-  if (!isLoopback(host)) {
-    problems.push(
-      `${placeOf(['host'])}: with --dev expected 127.0.0.1, ::1 or localhost, not '${host}': development tokens are public`,
-    );
-  }
-  if (env.NODE_ENV === 'production') {
-    problems.push(`${placeOf(['dev'])}: refused with NODE_ENV=production: development tokens are public`);
-  }
-  return problems;
-}
-
-function upstreamProblems(
-  { upstreams, contract }: Config,
-  need: NonNullable<LoadOptions['upstreams']>,
-  { placeOf }: Merged,
-): string[] {
-  const described = contract.protos.length + contract.descriptors.length > 0;
-  if (upstreams.length === 0 && (need === 'required' || (need === 'for-reflection' && !described))) {
-    return [
-      'upstreams: expected at least one: --upstream HOST:PORT, TIDEGATE_UPSTREAMS, or upstreams in the --config file',
-    ];
-  }
-  const problems: string[] = [];
-  const names = new Set<string>();
-  for (const [index, { name }] of upstreams.entries()) {
-    if (names.has(name))
-      problems.push(`${placeOf(['upstreams', index])}: the name '${name}' is taken by another upstream`);
-    names.add(name);
-  }
-  const claimsRest = upstreams.filter(({ services }) => services.length === 0);
-  if (described && claimsRest.length > 1) {
-    const addresses = claimsRest.map(({ address }) => address).join(' and ');
-    problems.push(
-      `${placeOf(['upstreams'])}: ${addresses} both claim every service; say which serves what: --upstream PREFIX=HOST:PORT`,
-    );
-  }
-  return problems;
 }
 
 function freeze<T>(value: T): T {

@@ -3,10 +3,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nearest } from '../src/nearest.js';
 import { SETTINGS } from '../gateway/config/settings.js';
 import { parseDuration, parseSize, printDuration, printSize } from '../gateway/config/units.js';
 import { type Config, ConfigError, DEVELOPMENT_SECRET, loadConfig } from '../gateway/config.js';
+import { nearest } from '../src/nearest.js';
 
 interface Sources {
   readonly argv?: readonly string[];
@@ -51,7 +51,7 @@ describe('defaults', () => {
       host: '0.0.0.0',
       port: 8080,
       dev: false,
-      upstreams: [{ name: 'u1', address: 'localhost:50051', services: [] }],
+      upstreams: [{ name: 'u1', address: 'localhost:50051', services: [], trusted: false }],
       contract: { protos: [], includes: [], descriptors: [], duplicateRoutes: 'error' },
       auth: { keys: [], leewaySeconds: 30, roles: {} },
       json: { emitDefaults: false, protoNames: false, enumNumbers: false, int64: 'string' },
@@ -71,7 +71,10 @@ describe('defaults', () => {
         helloMs: 10000,
         drainMs: 10000,
       },
+      http: { errors: 'status', requestInfo: true, headers: 'same' },
       origins: [],
+      cors: { credentials: false, maxAgeSeconds: 600, allowHeaders: [] },
+      trustedHops: 0,
       stripHeaders: [],
       logLevel: 'info',
     });
@@ -164,8 +167,8 @@ describe('upstreams', () => {
 
   it('are named by their prefix or in order', () => {
     expect(upstreams('a:1', 'orders.v1=b:2')).toEqual([
-      { name: 'u1', address: 'a:1', services: [] },
-      { name: 'orders.v1', address: 'b:2', services: ['orders.v1.'] },
+      { name: 'u1', address: 'a:1', services: [], trusted: false },
+      { name: 'orders.v1', address: 'b:2', services: ['orders.v1.'], trusted: false },
     ]);
   });
 
@@ -202,10 +205,11 @@ describe('upstreams', () => {
   });
 
   it('may be mappings or strings in the file', () => {
-    const yaml = 'upstreams:\n  - orders.v1=a:1\n  - { name: chat, address: "b:2", services: [chat.v1.] }\n';
+    const yaml =
+      'upstreams:\n  - orders.v1=a:1\n  - { name: chat, address: "b:2", services: [chat.v1.], trusted: true }\n';
     expect(load({ yaml }).upstreams).toEqual([
-      { name: 'orders.v1', address: 'a:1', services: ['orders.v1.'] },
-      { name: 'chat', address: 'b:2', services: ['chat.v1.'] },
+      { name: 'orders.v1', address: 'a:1', services: ['orders.v1.'], trusted: false },
+      { name: 'chat', address: 'b:2', services: ['chat.v1.'], trusted: true },
     ]);
   });
 
@@ -444,6 +448,16 @@ describe('development mode', () => {
   it('is refused in production', () => {
     expect(problems({ env: { TIDEGATE_DEV: 'true', NODE_ENV: 'production' } })).toEqual([
       'environment TIDEGATE_DEV: refused with NODE_ENV=production: development tokens are public',
+    ]);
+  });
+});
+
+describe('CORS', () => {
+  it('allows credentials to named origins, not to all', () => {
+    const argv = ['--upstream', 'a:1', '--cors-credentials', '--origin', 'https://a.example'];
+    expect(load({ argv }).cors.credentials).toBe(true);
+    expect(problems({ argv: [...argv, '--origin', '*'] })).toEqual([
+      'flag --cors-credentials: not together with the origin *; name the origins',
     ]);
   });
 });

@@ -92,6 +92,10 @@ const header = leaf('the name of a header', (value) =>
   typeof value === 'string' && /^[a-z0-9._-]+$/i.test(value) ? value.toLowerCase() : undefined,
 );
 
+const headerOrAny = leaf('the name of a header, or *', (value) =>
+  typeof value === 'string' && /^(?:[a-z0-9._-]+|\*)$/i.test(value) ? value.toLowerCase() : undefined,
+);
+
 /**
  * `[PREFIX=]HOST:PORT`. The prefix becomes the upstream's name. Its last part decides what it claims, by protobuf's own
  * naming rule: `orders.v1.OrdersService` begins with a capital, so it is a service; `orders.v1` (or `orders.v1.`) is a
@@ -118,6 +122,7 @@ const upstream = z
       name: text('a name').optional(),
       address,
       services: z.array(service).default([]),
+      trusted: boolean().default(false),
     }),
   );
 
@@ -178,7 +183,22 @@ export const SCHEMA = z.strictObject({
       drainMs: duration(0).default(10_000),
     })
     .prefault({}),
+  http: z
+    .strictObject({
+      errors: oneOf(['status', 'google', 'problem']).default('status'),
+      requestInfo: boolean().default(true),
+      headers: oneOf(['same', 'grpc-gateway']).default('same'),
+    })
+    .prefault({}),
   origins: z.array(origin).default([]),
+  cors: z
+    .strictObject({
+      credentials: boolean().default(false),
+      maxAgeSeconds: whole('seconds', 0, 86_400).default(600),
+      allowHeaders: z.array(headerOrAny).default([]),
+    })
+    .prefault({}),
+  trustedHops: whole('a number', 0, 20).default(0),
   stripHeaders: z.array(header).default([]),
   logLevel: oneOf(LOG_LEVELS).default('info'),
 });
@@ -192,13 +212,13 @@ export const DEFAULTS: ParsedConfig = SCHEMA.parse({});
 const KEYS_BY_SECTION: Readonly<Record<string, readonly string[]>> = {
   '': Object.keys(SCHEMA.shape),
   ...Object.fromEntries(
-    (['contract', 'auth', 'json', 'limits', 'timeouts'] as const).map((section) => [
+    (['contract', 'auth', 'json', 'http', 'cors', 'limits', 'timeouts'] as const).map((section) => [
       section,
       Object.keys(SCHEMA.shape[section].unwrap().shape),
     ]),
   ),
   'auth.keys': Object.keys(key.shape),
-  upstreams: ['name', 'address', 'services'],
+  upstreams: ['name', 'address', 'services', 'trusted'],
 };
 
 /** The keys that a section knows; the section as a path without list positions. */

@@ -1,4 +1,5 @@
 /** Every setting that has a flag or an environment variable: one table for the parser, the merge and the help. */
+import { HTTP } from './http_settings.js';
 import { DEFAULTS } from './schema.js';
 import { printDuration, printSize } from './units.js';
 
@@ -151,7 +152,7 @@ const AUTH: readonly Setting[] = [
     repeatable: true,
     path: ['origins'],
     env: ['TIDEGATE_ORIGINS'],
-    help: 'origin whose pages may open WebSockets, besides our own host; * allows all',
+    help: 'origin whose pages may read answers and open WebSockets, besides our own host; * allows all',
     default: 'none',
   },
   {
@@ -253,6 +254,7 @@ export const SETTING_GROUPS: readonly SettingGroup[] = [
   { title: 'General', settings: BASIC },
   { title: 'Contract and services', settings: CONTRACT },
   { title: 'Who may call', settings: AUTH },
+  { title: 'HTTP', settings: HTTP },
   { title: 'JSON output', settings: JSON_OUTPUT },
   { title: 'Limits (SIZE in bytes or as 64KiB; DURATION in ms or as 30s)', settings: LIMITS },
 ];

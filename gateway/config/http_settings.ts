@@ -1,0 +1,53 @@
+/** The settings of how HTTP is spoken, with their flags and environment variables. */
+import { DEFAULTS } from './schema.js';
+import type { Setting } from './settings.js';
+
+export const HTTP: readonly Setting[] = [
+  {
+    flag: 'errors',
+    value: 'SHAPE',
+    path: ['http', 'errors'],
+    env: ['TIDEGATE_ERRORS'],
+    help: 'body of errors: status (google.rpc.Status), google ({"error": ...}) or problem (RFC 9457)',
+    default: DEFAULTS.http.errors,
+  },
+  {
+    flag: 'request-info',
+    path: ['http', 'requestInfo'],
+    env: ['TIDEGATE_REQUEST_INFO'],
+    help: 'put the request id into the details of errors',
+    default: 'on',
+  },
+  {
+    flag: 'headers',
+    value: 'NAMES',
+    path: ['http', 'headers'],
+    env: ['TIDEGATE_HEADERS'],
+    help: 'names of metadata: same as the headers, or grpc-gateway (Grpc-Metadata- and the like)',
+    default: DEFAULTS.http.headers,
+  },
+  {
+    flag: 'trusted-hops',
+    value: 'COUNT',
+    path: ['trustedHops'],
+    env: ['TIDEGATE_TRUSTED_HOPS'],
+    help: 'proxies before the gateway that add themselves to x-forwarded-for',
+    default: String(DEFAULTS.trustedHops),
+  },
+  {
+    flag: 'cors-credentials',
+    path: ['cors', 'credentials'],
+    env: ['TIDEGATE_CORS_CREDENTIALS'],
+    help: 'requests from pages of the allowed origins may carry cookies',
+    default: 'off',
+  },
+  {
+    flag: 'cors-allow-header',
+    value: 'NAME',
+    repeatable: true,
+    path: ['cors', 'allowHeaders'],
+    env: ['TIDEGATE_CORS_ALLOW_HEADERS'],
+    help: 'request header that these pages may send, besides those the gateway reads itself; * is any',
+    default: 'none',
+  },
+];
