@@ -15,6 +15,7 @@ import {
   mergeSources,
   type ReadFile,
 } from './config/sources.js';
+import { applyProfile, type HttpOptions, type Profile } from './profile.js';
 
 /** One gRPC server (or several behind one name) and the part of the contract that it serves. */
 export interface UpstreamConfig {
@@ -32,7 +33,9 @@ export interface UpstreamConfig {
 }
 
 /** How the REST and SSE doors speak HTTP, where clients of other gateways are used to something else. */
-export interface HttpConfig {
+export interface HttpConfig extends HttpOptions {
+  /** Presets every option of gateway/profile.ts that is not set itself; default `default`. */
+  readonly profile: Profile;
   /**
    * The body of an HTTP error; default status. `status`: google.rpc.Status. `google`: `{"error": {...}}` of Google's APIs.
    * `problem`: RFC 9457; a request that accepts application/problem+json gets that one anyway.
@@ -45,6 +48,20 @@ export interface HttpConfig {
    * `grpcgateway-` before them, as grpc-gateway has it by default.
    */
   readonly headers: 'same' | 'grpc-gateway';
+}
+
+/** Options of the methods or routes that `match`: of what is not given, the application's. */
+export interface RouteConfig {
+  /**
+   * `orders.v1.OrdersService/GetOrder` is a method, with all its routes; `GET /v1/orders/{order_id}` is a route as the contract
+   * declares it. `*` stands for any text. One that matches nothing is a problem of the contract.
+   */
+  readonly match: string;
+  readonly json?: { readonly [K in keyof JsonOptions]?: JsonOptions[K] | undefined } | undefined;
+  readonly unknownFields?: HttpOptions['unknownFields'] | undefined;
+  readonly unknownParameters?: HttpOptions['unknownParameters'] | undefined;
+  /** The longest deadline of its calls, in ms: also of those that would have none. */
+  readonly maxTimeoutMs?: number | undefined;
 }
 
 /** What pages of the allowed `origins` may do by fetch and EventSource (the CORS protocol of the Fetch standard). */
@@ -66,10 +83,10 @@ export interface ContractConfig {
   /** Files that hold an encoded google.protobuf.FileDescriptorSet. */
   readonly descriptors: readonly string[];
   /**
-   * Of two routes for the same requests (one HTTP method, one path) the one declared first serves them, or the contract
-   * is refused; default error. Every method is reached at POST /pkg.Service/Method anyway.
+   * Of two routes for the same requests (one HTTP method, one path) the one declared first or last serves them, or the
+   * contract is refused; default error.
    */
-  readonly duplicateRoutes: 'error' | 'first';
+  readonly duplicateRoutes: 'error' | 'first' | 'last';
 }
 
 /** One way of verifying tokens. A token must name (`kid`) or match one of them by algorithm. */
@@ -137,6 +154,8 @@ export interface Config {
   readonly limits: LimitsConfig;
   readonly timeouts: TimeoutsConfig;
   readonly http: HttpConfig;
+  /** What some methods and routes have otherwise. Of several that match, the later decides. */
+  readonly routes: readonly RouteConfig[];
   /** Origins, besides the gateway's own host, whose pages may read answers (CORS) and open WebSockets; `*` allows all. Default none. */
   readonly origins: readonly string[];
   readonly cors: CorsConfig;
@@ -189,6 +208,7 @@ export interface LoadOptions {
 export function loadConfig({ argv, env, readFile = readText, ...options }: LoadOptions): Config {
   const flags: ParsedFlags = parseFlags(argv, options.flags ?? SETTINGS);
   const merged = mergeSources(flags, env, readFile);
+  applyProfile(merged.tree);
   const parsed = SCHEMA.safeParse(merged.tree);
   const problems = [...merged.problems];
   if (!parsed.success) {

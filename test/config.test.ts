@@ -54,7 +54,7 @@ describe('defaults', () => {
       upstreams: [{ name: 'u1', address: 'localhost:50051', services: [], trusted: false }],
       contract: { protos: [], includes: [], descriptors: [], duplicateRoutes: 'error' },
       auth: { keys: [], leewaySeconds: 30, roles: {} },
-      json: { emitDefaults: false, protoNames: false, enumNumbers: false, int64: 'string' },
+      json: { emitDefaults: false, emitNulls: false, protoNames: false, enumNumbers: false, int64: 'string' },
       limits: {
         bodyBytes: 4194304,
         frameBytes: 65536,
@@ -71,7 +71,31 @@ describe('defaults', () => {
         helloMs: 10000,
         drainMs: 10000,
       },
-      http: { errors: 'status', requestInfo: true, headers: 'same' },
+      http: {
+        profile: 'default',
+        errors: 'status',
+        requestInfo: true,
+        headers: 'same',
+        wrongMethod: 405,
+        trailingSlash: 'reject',
+        formOverride: false,
+        precedence: 'specific',
+        verbs: 'route',
+        methodPaths: true,
+        multiSegment: 'except-slash',
+        pathConflicts: 'reject',
+        repeatedPathFields: false,
+        unknownParameters: 'reject',
+        captureInto: '',
+        ignoredParameters: [],
+        plusIsSpace: true,
+        goTexts: false,
+        unknownFields: 'reject',
+        fillMask: true,
+        contentTypes: 'strict',
+        streams: 'bare',
+      },
+      routes: [],
       origins: [],
       cors: { credentials: false, maxAgeSeconds: 600, allowHeaders: [] },
       trustedHops: 0,
@@ -467,7 +491,7 @@ describe('the documentation', () => {
     const page = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8');
     const yaml = /```yaml\n([\s\S]*?)```/.exec(page)?.[1] as string;
     const documented = load({ yaml, files: { 'keys/public.pem': rsa.publicKey } });
-    const { upstreams: _, auth, ...defaults } = load({});
+    const { upstreams: _, routes: __, auth, ...defaults } = load({});
     expect(documented).toMatchObject(defaults);
     expect(documented.auth.leewaySeconds).toBe(auth.leewaySeconds);
   });

@@ -4,6 +4,14 @@ import type { Setting } from './settings.js';
 
 export const HTTP: readonly Setting[] = [
   {
+    flag: 'profile',
+    value: 'NAME',
+    path: ['http', 'profile'],
+    env: ['TIDEGATE_PROFILE'],
+    help: 'answer as default, grpc-gateway or envoy does: presets the options of http that are not set',
+    default: DEFAULTS.http.profile,
+  },
+  {
     flag: 'errors',
     value: 'SHAPE',
     path: ['http', 'errors'],

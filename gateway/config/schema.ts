@@ -1,5 +1,6 @@
 /** What a configuration may hold: the syntax, the limits and the default of every setting. */
 import { z } from 'zod';
+import { PROFILES, presetOf } from '../profile.js';
 import { parseDuration, parseSize } from './units.js';
 
 const MIB = 1024 ** 2;
@@ -133,6 +134,26 @@ const key = z.strictObject({
   keyId: text('a key id').optional(),
 });
 
+const JSON_OPTIONS = {
+  emitDefaults: boolean(),
+  emitNulls: boolean(),
+  protoNames: boolean(),
+  enumNumbers: boolean(),
+  int64: oneOf(['string', 'number-if-safe']),
+};
+const unknownFields = oneOf(['reject', 'ignore']);
+const unknownParameters = oneOf(['reject', 'ignore', 'capture']);
+
+const route = z.strictObject({
+  match: leaf('GET /v1/orders or orders.v1.OrdersService/GetOrder, with * for any text', (value) =>
+    typeof value === 'string' && /^(?:\S+ \/\S*|[\w.*]+\/[\w*]+|\*)$/.test(value) ? value : undefined,
+  ),
+  json: z.strictObject(JSON_OPTIONS).partial().optional(),
+  unknownFields: unknownFields.optional(),
+  unknownParameters: unknownParameters.optional(),
+  maxTimeoutMs: duration(1).optional(),
+});
+
 export const SCHEMA = z.strictObject({
   host: text('a host name or address').optional(),
   port: whole('a port', 0, 65535).default(8080),
@@ -143,7 +164,7 @@ export const SCHEMA = z.strictObject({
       protos: texts('a .proto file or a folder'),
       includes: texts('a folder'),
       descriptors: texts('a file'),
-      duplicateRoutes: oneOf(['error', 'first']).default('error'),
+      duplicateRoutes: oneOf(['error', 'first', 'last']).default(presetOf('contract.duplicateRoutes')),
     })
     .prefault({}),
   auth: z
@@ -157,10 +178,11 @@ export const SCHEMA = z.strictObject({
     .prefault({}),
   json: z
     .strictObject({
-      emitDefaults: boolean().default(false),
-      protoNames: boolean().default(false),
-      enumNumbers: boolean().default(false),
-      int64: oneOf(['string', 'number-if-safe']).default('string'),
+      emitDefaults: JSON_OPTIONS.emitDefaults.default(presetOf('json.emitDefaults')),
+      emitNulls: JSON_OPTIONS.emitNulls.default(presetOf('json.emitNulls')),
+      protoNames: JSON_OPTIONS.protoNames.default(false),
+      enumNumbers: JSON_OPTIONS.enumNumbers.default(false),
+      int64: JSON_OPTIONS.int64.default('string'),
     })
     .prefault({}),
   limits: z
@@ -185,11 +207,35 @@ export const SCHEMA = z.strictObject({
     .prefault({}),
   http: z
     .strictObject({
-      errors: oneOf(['status', 'google', 'problem']).default('status'),
-      requestInfo: boolean().default(true),
-      headers: oneOf(['same', 'grpc-gateway']).default('same'),
+      profile: oneOf(PROFILES).default('default'),
+      errors: oneOf(['status', 'google', 'problem']).default(presetOf('http.errors')),
+      requestInfo: boolean().default(presetOf('http.requestInfo')),
+      headers: oneOf(['same', 'grpc-gateway']).default(presetOf('http.headers')),
+      wrongMethod: leaf('405 or 501', (value) =>
+        ([405, 501] as const).find((status) => String(status) === String(value)),
+      ).default(presetOf('http.wrongMethod')),
+      trailingSlash: oneOf(['reject', 'strip', 'redirect']).default(presetOf('http.trailingSlash')),
+      formOverride: boolean().default(presetOf('http.formOverride')),
+      precedence: oneOf(['specific', 'first', 'last']).default(presetOf('http.precedence')),
+      verbs: oneOf(['route', 'reserved']).default(presetOf('http.verbs')),
+      methodPaths: boolean().default(presetOf('http.methodPaths')),
+      multiSegment: oneOf(['except-slash', 'except-reserved', 'all']).default(presetOf('http.multiSegment')),
+      pathConflicts: oneOf(['reject', 'path-wins']).default(presetOf('http.pathConflicts')),
+      repeatedPathFields: boolean().default(presetOf('http.repeatedPathFields')),
+      unknownParameters: unknownParameters.default(presetOf('http.unknownParameters')),
+      captureInto: leaf('the proto name of a field', (value) =>
+        typeof value === 'string' && /^(?:[A-Za-z_]\w*)?$/.test(value) ? value : undefined,
+      ).default(presetOf('http.captureInto')),
+      ignoredParameters: texts('a name, or a pattern such as utm_*'),
+      plusIsSpace: boolean().default(presetOf('http.plusIsSpace')),
+      goTexts: boolean().default(presetOf('http.goTexts')),
+      unknownFields: unknownFields.default(presetOf('http.unknownFields')),
+      fillMask: boolean().default(presetOf('http.fillMask')),
+      contentTypes: oneOf(['strict', 'any']).default(presetOf('http.contentTypes')),
+      streams: oneOf(['bare', 'array', 'result']).default(presetOf('http.streams')),
     })
     .prefault({}),
+  routes: z.array(route).default([]),
   origins: z.array(origin).default([]),
   cors: z
     .strictObject({
@@ -219,6 +265,8 @@ const KEYS_BY_SECTION: Readonly<Record<string, readonly string[]>> = {
   ),
   'auth.keys': Object.keys(key.shape),
   upstreams: ['name', 'address', 'services', 'trusted'],
+  routes: Object.keys(route.shape),
+  'routes.json': Object.keys(JSON_OPTIONS),
 };
 
 /** The keys that a section knows; the section as a path without list positions. */

@@ -104,7 +104,7 @@ const CONTRACT: readonly Setting[] = [
     value: 'CHOICE',
     path: ['contract', 'duplicateRoutes'],
     env: ['TIDEGATE_DUPLICATE_ROUTES'],
-    help: 'two methods on one route: error, or first, which serves the method declared first',
+    help: 'two methods on one route: error, or serve the one declared first or last',
     default: DEFAULTS.contract.duplicateRoutes,
   },
 ];

@@ -63,7 +63,7 @@ export interface Table {
 
 export interface TableOptions {
   /** Two routes for the same requests are a problem of the contract, or the one declared first serves them; default error. */
-  readonly duplicates?: 'error' | 'first';
+  readonly duplicates?: 'error' | 'first' | 'last';
 }
 
 /** Throws ContractError that lists bad templates, bad bindings and duplicate routes with both sources. */

@@ -16,12 +16,19 @@ export interface JsonObject {
 export interface JsonOptions {
   /** Print fields without presence although they hold their default; default false. */
   readonly emitDefaults: boolean;
+  /** With emitDefaults, print null for absent fields with presence (messages) that are in no oneof; default false. */
+  readonly emitNulls: boolean;
   /** Print proto field names instead of lowerCamelCase; default false. Both are always accepted. */
   readonly protoNames: boolean;
   /** Print enum values as numbers; default false. Both are always accepted. */
   readonly enumNumbers: boolean;
   /** Print 64-bit integers as strings (canonical), or as numbers where a double holds them exactly; default string. */
   readonly int64: 'string' | 'number-if-safe';
+}
+
+export interface CodecOptions extends JsonOptions {
+  /** Refuse members of objects that are no fields, and unknown names of enum values, or drop them; default reject. */
+  readonly unknownFields: 'reject' | 'ignore';
 }
 
 /** Names the place of an error for the client: a JSON pointer (RFC 6901) inside the value becomes for example `body /order/items/0`. */
@@ -53,15 +60,17 @@ export interface Codec {
   printStatus(status: RpcStatus): string;
 }
 
-const CANONICAL: JsonOptions = {
+export const CANONICAL: CodecOptions = {
   emitDefaults: false,
+  emitNulls: false,
   protoNames: false,
   enumNumbers: false,
   int64: 'string',
+  unknownFields: 'reject',
 };
 
 /** A codec for the types of a contract. Plans are made at the first message of a type and kept. */
-export function createCodec(types: FileRegistry, options: Partial<JsonOptions> = {}): Codec {
+export function createCodec(types: FileRegistry, options: Partial<CodecOptions> = {}): Codec {
   const plans = new Plans(types, { ...CANONICAL, ...options });
   const parser = new BodyParser(plans);
   const any = plans.resolve('google.protobuf.Any') as Plan;

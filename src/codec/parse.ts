@@ -2,6 +2,7 @@
 
 import { suggest } from '../nearest.js';
 import type { JsonObject, JsonValue } from './codec.js';
+import { withKnownEnums } from './lenient.js';
 import { parseSpecial } from './parse_special.js';
 import { type FieldPlan, LIST, MAX_DEPTH, type Plan, SINGULAR, Special } from './plan.js';
 import type { Plans } from './plans.js';
@@ -30,8 +31,12 @@ export abstract class Parser {
   private readonly names: (string | number)[] = [];
   private readonly keyed: boolean[] = [];
   private depth = 0;
+  /** Drops what it does not know. */
+  readonly lenient: boolean;
 
-  constructor(readonly plans: Plans) {}
+  constructor(readonly plans: Plans) {
+    this.lenient = plans.options.unknownFields === 'ignore';
+  }
 
   /** Refuses the value in hand. */
   abstract fail(description: string): never;
@@ -98,10 +103,12 @@ export abstract class Parser {
       this.names[at] = key;
       const field = plan.byName.get(key);
       if (field === undefined) {
-        if (inAny && key === '@type') continue;
+        if (this.lenient || (inAny && key === '@type')) continue;
         this.failUnknown(plan, key);
       }
-      const member = value[key] as JsonValue;
+      const member = this.lenient
+        ? withKnownEnums(field, value[key] as JsonValue)
+        : (value[key] as JsonValue);
       if (member === null && !(field.nullable && field.shape === SINGULAR)) continue;
       if (plan.slots <= SEEN_BITS) {
         const bits = (1 << field.slot) | (field.oneofSlot < 0 ? 0 : 1 << field.oneofSlot);

@@ -195,7 +195,8 @@ function parseWrapped(parser: Parser, plan: Plan, value: JsonObject): void {
   const at = parser.descend(false);
   for (const key of Object.keys(value)) {
     parser.step(at, key);
-    if (key !== '@type' && key !== 'value') parser.fail(`no such member beside a ${plan.typeName}`);
+    if (key !== '@type' && key !== 'value' && !parser.lenient)
+      parser.fail(`no such member beside a ${plan.typeName}`);
   }
   parser.step(at, 'value');
   parser.message(plan, value.value as JsonValue);

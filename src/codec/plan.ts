@@ -94,6 +94,8 @@ export interface FieldSpec {
   readonly packed: boolean;
   readonly strictUtf8: boolean;
   readonly implicit: boolean;
+  /** An absent value prints as null, where defaults are printed. */
+  readonly nulled: boolean;
   readonly required: boolean;
   /** A map's entry: fields 1 (key) and 2 (value). */
   readonly entry: Plan | undefined;
@@ -125,7 +127,7 @@ export class FieldPlan {
   readonly required: boolean;
   /** JSON text of the default; of a message, empty. */
   readonly zero: string;
-  /** What emitDefaults prints for an absent field; empty for fields with presence. */
+  /** What emitDefaults prints for an absent field; empty for nothing. */
   readonly absent: string;
   /** JSON null is a value of the field's type: google.protobuf.Value and NullValue. */
   readonly nullable: boolean;
@@ -156,7 +158,7 @@ export class FieldPlan {
     this.head = `${JSON.stringify(spec.shown)}:`;
     this.comma = `,${this.head}`;
     this.zero = spec.enum ? spec.enum.zero : zeroText(spec.kind, spec.numbers);
-    this.absent = ['', '[]', '{}'][spec.shape] || (spec.implicit ? this.zero : '');
+    this.absent = ['', '[]', '{}'][spec.shape] || (spec.implicit ? this.zero : spec.nulled ? 'null' : '');
     this.nullable = spec.enum?.isNull || spec.message?.typeName === 'google.protobuf.Value';
   }
 }

@@ -17,7 +17,7 @@ import {
   file_google_protobuf_wrappers,
 } from '@bufbuild/protobuf/wkt';
 import { errorDetailTypes } from '../details.js';
-import type { JsonOptions } from './codec.js';
+import type { CodecOptions } from './codec.js';
 import { ENUM, EnumPlan, FieldPlan, GROUP, LIST, MAP, MESSAGE, Plan, SINGULAR } from './plan.js';
 
 /** Types that an Any may hold although the contract does not name them. */
@@ -38,6 +38,11 @@ const LEGACY_REQUIRED = 3;
 
 type AnyField = DescField | DescExtension;
 
+/** `optional` of proto3 counts: to protobuf it is a oneof of one member. */
+function isInOneof({ oneof, proto }: DescField): boolean {
+  return oneof !== undefined || proto.proto3Optional;
+}
+
 export class Plans {
   private readonly plans = new Map<DescMessage, Plan>();
   private readonly singles = new Map<DescField, Plan>();
@@ -46,7 +51,7 @@ export class Plans {
 
   constructor(
     private readonly types: Registry,
-    readonly options: JsonOptions,
+    readonly options: CodecOptions,
   ) {
     for (const type of types) {
       if (type.kind !== 'extension') continue;
@@ -115,6 +120,7 @@ export class Plans {
       packed: isList && desc.packed,
       strictUtf8: desc.utf8Validation,
       implicit: desc.presence === IMPLICIT && !isList && !isMap,
+      nulled: this.options.emitNulls && desc.kind === 'field' && !isInOneof(desc),
       required: desc.presence === LEGACY_REQUIRED,
       entry: isMap ? this.entry(desc) : undefined,
       numbers: int64 === 'number-if-safe',
@@ -144,6 +150,7 @@ export class Plans {
       packed: false,
       strictUtf8: desc.utf8Validation,
       implicit: false,
+      nulled: false,
       required: false,
       entry: undefined,
     };

@@ -1,6 +1,6 @@
 /** Turns the text of a path variable or query parameter into the JSON value of a field. */
 import { createRegistry, type DescField } from '@bufbuild/protobuf';
-import type { JsonValue } from './codec.js';
+import { CANONICAL, type JsonValue } from './codec.js';
 import { Parser } from './parse.js';
 import { ENUM, type FieldPlan, GROUP, MESSAGE, Special, specialOf } from './plan.js';
 import { Plans } from './plans.js';
@@ -21,12 +21,7 @@ class TextParser extends Parser {
   }
 }
 
-const plans = new Plans(createRegistry(), {
-  emitDefaults: false,
-  protoNames: false,
-  enumNumbers: false,
-  int64: 'string',
-});
+const plans = new Plans(createRegistry(), CANONICAL);
 const parser = new TextParser(plans);
 const fields = new WeakMap<DescField, FieldPlan>();
 
