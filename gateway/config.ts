@@ -48,6 +48,12 @@ export interface HttpConfig extends HttpOptions {
    * `grpcgateway-` before them, as grpc-gateway has it by default.
    */
   readonly headers: 'same' | 'grpc-gateway';
+  /** Replies of at least this size are compressed for clients that accept it, streams of lines and arrays too; 0 is none; default 1 KiB. */
+  readonly compressAboveBytes: number;
+  /** Whether SSE streams are compressed too, at about 40 KB of memory each; default false. */
+  readonly compressEvents: boolean;
+  /** Whether single replies to GET have an ETag, a hash of the body, and If-None-Match is answered with 304; default false. */
+  readonly etag: boolean;
 }
 
 /** Options of the methods or routes that `match`: of what is not given, the application's. */
@@ -136,6 +142,8 @@ export interface TimeoutsConfig {
   readonly heartbeatMs: number;
   /** For `hello` on a multiplexed WebSocket, in ms; default 10 s. */
   readonly helloMs: number;
+  /** How long a client may send nothing in the middle of a body, in ms; 0 is for ever; default 20 s. Then: 408. */
+  readonly bodyMs: number;
   /** Between SIGTERM and the end of calls that are still running, in ms; default 10 s. */
   readonly drainMs: number;
 }

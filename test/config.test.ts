@@ -69,6 +69,7 @@ describe('defaults', () => {
         acceptMs: 200,
         heartbeatMs: 25000,
         helloMs: 10000,
+        bodyMs: 20000,
         drainMs: 10000,
       },
       http: {
@@ -76,6 +77,9 @@ describe('defaults', () => {
         errors: 'status',
         requestInfo: true,
         headers: 'same',
+        compressAboveBytes: 1024,
+        compressEvents: false,
+        etag: false,
         wrongMethod: 405,
         trailingSlash: 'reject',
         formOverride: false,

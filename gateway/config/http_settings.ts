@@ -1,6 +1,7 @@
 /** The settings of how HTTP is spoken, with their flags and environment variables. */
 import { DEFAULTS } from './schema.js';
 import type { Setting } from './settings.js';
+import { printSize } from './units.js';
 
 export const HTTP: readonly Setting[] = [
   {
@@ -33,6 +34,28 @@ export const HTTP: readonly Setting[] = [
     env: ['TIDEGATE_HEADERS'],
     help: 'names of metadata: same as the headers, or grpc-gateway (Grpc-Metadata- and the like)',
     default: DEFAULTS.http.headers,
+  },
+  {
+    flag: 'compress-above',
+    value: 'SIZE',
+    path: ['http', 'compressAboveBytes'],
+    env: ['TIDEGATE_COMPRESS_ABOVE'],
+    help: 'replies from this size on are compressed for clients that accept it; 0 is none',
+    default: printSize(DEFAULTS.http.compressAboveBytes),
+  },
+  {
+    flag: 'compress-events',
+    path: ['http', 'compressEvents'],
+    env: ['TIDEGATE_COMPRESS_EVENTS'],
+    help: 'compress SSE streams too, at about 40 KB of memory each',
+    default: 'off',
+  },
+  {
+    flag: 'etag',
+    path: ['http', 'etag'],
+    env: ['TIDEGATE_ETAG'],
+    help: 'replies to GET have an ETag, and If-None-Match is answered with 304',
+    default: 'off',
   },
   {
     flag: 'trusted-hops',

@@ -202,6 +202,7 @@ export const SCHEMA = z.strictObject({
       acceptMs: duration(0).default(200),
       heartbeatMs: duration(100).default(25_000),
       helloMs: duration(1).default(10_000),
+      bodyMs: duration(0).default(20_000),
       drainMs: duration(0).default(10_000),
     })
     .prefault({}),
@@ -211,6 +212,9 @@ export const SCHEMA = z.strictObject({
       errors: oneOf(['status', 'google', 'problem']).default(presetOf('http.errors')),
       requestInfo: boolean().default(presetOf('http.requestInfo')),
       headers: oneOf(['same', 'grpc-gateway']).default(presetOf('http.headers')),
+      compressAboveBytes: size(0).default(1024),
+      compressEvents: boolean().default(false),
+      etag: boolean().default(false),
       wrongMethod: leaf('405 or 501', (value) =>
         ([405, 501] as const).find((status) => String(status) === String(value)),
       ).default(presetOf('http.wrongMethod')),

@@ -237,6 +237,11 @@ const LIMITS: readonly Setting[] = [
   timeout('accept-after', 'acceptMs', 'a stream whose service is silent this long counts as accepted'),
   timeout('heartbeat', 'heartbeatMs', 'between heartbeats on a quiet stream'),
   timeout('hello-timeout', 'helloMs', 'for the first frame on a multiplexed WebSocket'),
+  timeout(
+    'body-timeout',
+    'bodyMs',
+    'a client that sends nothing for this long in the middle of a body gets 408; 0 is never',
+  ),
   timeout('drain', 'drainMs', 'between SIGTERM and the end of calls that still run'),
 ];
 
