@@ -19,6 +19,10 @@ export interface HttpRule {
   readonly body: string;
   /** The name of a field of the response that is the HTTP body, or empty: the whole response. */
   readonly responseBody: string;
+  /** Whether `%2F` is decoded too in variables of several segments (google.api.Http.fully_decode_reserved_expansion); default false. */
+  readonly fullyDecode?: boolean;
+  /** Where it stands, if not in the contract's files: in a service configuration. */
+  readonly source?: Source;
 }
 
 /** tidegate.v1.access. Without the option, a method needs a valid token and nothing more. */

@@ -57,7 +57,12 @@ export function createBinding(source: BindingSource): Binding {
   const { method, rule, codec, canonical } = source;
   const problems: ContractProblem[] = [];
   const report = (problem: string) => {
-    problems.push({ source: method.source, method: method.name, rule: printRule(rule), problem });
+    problems.push({
+      source: rule.source ?? method.source,
+      method: method.name,
+      rule: printRule(rule),
+      problem,
+    });
   };
   if (!TOKEN.test(rule.verb)) report(`"${rule.verb}" is not an HTTP method`);
   const variables = resolveVariables(source, report);

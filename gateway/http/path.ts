@@ -8,6 +8,8 @@ const UNESCAPED = /[^!-~]/;
 const ESCAPE = /%([0-9A-Fa-f]{2})/g;
 const BAD_ESCAPE = /%(?![0-9A-Fa-f]{2})/;
 const ESCAPED_SLASH = /%(2f)/gi;
+/** RFC 6570 section 1.5. */
+const ESCAPED_RESERVED = /%(2[1346-9abcf]|3[abdf]|40|5[bd])/gi;
 const UNRESERVED = /[A-Za-z0-9\-._~]/;
 
 /**
@@ -62,7 +64,7 @@ export function decodeUnreserved(raw: string): string {
   });
 }
 
-/** The value of a variable that captured one segment: everything is decoded. */
+/** The value of a variable that captured one segment, or of any where the contract wants it so: everything is decoded. */
 export function decodeSegment(raw: string): string {
   return raw.includes('%') ? decodeURIComponent(raw) : raw;
 }
@@ -70,4 +72,9 @@ export function decodeSegment(raw: string): string {
 /** The value of a variable that captured several segments: everything but `%2F` and `%2f`, as google/api/http.proto says. */
 export function decodeSegments(raw: string): string {
   return raw.includes('%') ? decodeURIComponent(raw.replace(ESCAPED_SLASH, '%25$1')) : raw;
+}
+
+/** The same, but all escapes of reserved characters stay, as in reserved expansion (RFC 6570 section 3.2.3). */
+export function decodeUnreservedSegments(raw: string): string {
+  return raw.includes('%') ? decodeURIComponent(raw.replace(ESCAPED_RESERVED, '%25$1')) : raw;
 }

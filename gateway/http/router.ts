@@ -75,12 +75,12 @@ export function findDuplicates(routes: readonly Route[]): ContractProblem[] {
     }
     const { method, rule } = route.endpoint;
     const other = printProblem({
-      source: first.method.source,
+      source: first.rule.source ?? first.method.source,
       method: first.method.name,
       problem: printRule(first.rule),
     });
     problems.push({
-      source: method.source,
+      source: rule.source ?? method.source,
       method: method.name,
       rule: printRule(rule),
       problem: `the same requests already go to ${other}`,
@@ -171,9 +171,10 @@ function child<T>(map: Map<string, T>, key: string, create: () => T): T {
 }
 
 function createLeaf(endpoint: Endpoint, { segments, variables }: Template): Leaf {
+  const several = endpoint.rule.fullyDecode ? decodeSegment : decodeSegments;
   const captures = variables.map(({ from, to }): Capture => {
     const open = segments[to - 1] === '**';
-    return { from, to: open ? Infinity : to, decode: open || to - from > 1 ? decodeSegments : decodeSegment };
+    return { from, to: open ? Infinity : to, decode: open || to - from > 1 ? several : decodeSegment };
   });
   return { endpoint, captures, fixed: captures.length === 0 ? { endpoint, variables: [] } : undefined };
 }
