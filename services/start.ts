@@ -8,13 +8,17 @@ import { startServices } from './services.js';
 const GATEWAY = fileURLToPath(new URL('../gateway/main.js', import.meta.url));
 const READY_WITHIN_MS = 30_000;
 
-/** The port that PORT names, default 8080; for 0 one that is free, since the commands to paste have to name it. */
+/**
+ * The port that PORT names, default 8080; for 0 one that is free, since the commands to paste have to name it. Throws when
+ * another program has it: that one would answer in the gateway's place.
+ */
 async function portOf(text: string): Promise<number> {
   const port = Number(text);
   if (!/^[0-9]+$/.test(text) || port > 65_535) throw new Error(`PORT: must be 0 to 65535, not ${text}`);
-  if (port !== 0) return port;
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
+  const probe = createServer().listen(port, '127.0.0.1');
+  await once(probe, 'listening').catch((error: NodeJS.ErrnoException) => {
+    throw new Error(`cannot listen on 127.0.0.1:${port} (${error.code}); PORT=0 npm start finds a free port`);
+  });
   const address = probe.address();
   probe.close();
   await once(probe, 'close');
@@ -76,7 +80,7 @@ Three things to try, from another terminal in this folder.
 
 Create an order:
 
-  curl -s -H 'authorization: Bearer ${token}' -H 'content-type: application/json' -H 'content-type: application/json' -d '${JSON.stringify(ORDER)}' http://${host}/v1/orders
+  curl -s -H 'authorization: Bearer ${token}' -H 'content-type: application/json' -d '${JSON.stringify(ORDER)}' http://${host}/v1/orders
 
 Watch a price move, as an EventSource would:
 

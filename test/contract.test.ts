@@ -264,12 +264,13 @@ describe('upstreams', () => {
     expect(await assign([up('x')])).toEqual(['x', 'x', 'x']);
     expect(await assign([up('x', 'a.'), up('y', 'b.v1.S')])).toEqual(['x', 'x', 'y']);
     expect(await assign([up('rest'), up('x', 'a.v2.')])).toEqual(['rest', 'x', 'rest']);
+    expect(await assign([up('x', 'a.'), up('y', 'a.v1.S', 'b.')])).toEqual(['y', 'x', 'y']);
     expect(await assign([])).toEqual(['', '', '']);
   });
 
   it.each([
     [
-      [up('x', 'a.'), up('y', 'a.v1.S', 'b.')],
+      [up('x', 'a.', 'a.v1.S'), up('y', 'a.v1.S', 'b.')],
       'service a.v1.S would be served by x and y: give it to one of them with --upstream a.v1.S=ADDRESS',
     ],
     [[up('x', 'a.'), up('y', 'b.v1.S', 'c.')], 'upstream y claims c., which is no service of the contract'],
@@ -281,6 +282,7 @@ describe('upstreams', () => {
       [up('x', 'a.v1.'), up('y', 'a.v2.')],
       'service b.v1.S has no upstream: say where it is with --upstream b.v1.=ADDRESS',
     ],
+    [[up('x', 'a.')], 'service b.v1.S has no upstream: say where it is with --upstream b.v1.=ADDRESS'],
     [
       [up('x', 'a.v1'), up('y')],
       'upstream x claims a.v1, which is no service of the contract; is a.v1. meant?',

@@ -31,7 +31,7 @@ describe('npm start', () => {
     const script = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       scripts: { start: string };
     };
-    const [, command] = /&& (node .*)$/.exec(script.scripts.start) as unknown as [string, string];
+    const [, command] = /&& (?:exec )?(node .*)$/.exec(script.scripts.start) as unknown as [string, string];
     child = spawn('bash', ['-c', `exec ${command}`], { cwd: ROOT, env: { ...env, PORT: String(port) } });
     child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()));
     child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));

@@ -15,14 +15,27 @@ export interface Assignment {
 
 /** Whether an upstream names this service as its own. */
 export function claims(upstream: ContractUpstream, service: string): boolean {
-  return upstream.services.some((claim) =>
+  return claimLength(upstream, service) > 0;
+}
+
+/** How exactly it names the service: the length of its longest claim that fits, 0 for none. */
+function claimLength({ services }: ContractUpstream, service: string): number {
+  const fitting = services.filter((claim) =>
     claim.endsWith('.') ? service.startsWith(claim) : service === claim,
   );
+  return Math.max(0, ...fitting.map(({ length }) => length));
+}
+
+/** Those that name the service most exactly; if none does, those that claim nothing in particular. */
+function takersOf(service: string, able: readonly ContractUpstream[]): readonly ContractUpstream[] {
+  const longest = Math.max(...able.map((upstream) => claimLength(upstream, service)));
+  if (longest > 0) return able.filter((upstream) => claimLength(upstream, service) === longest);
+  return able.filter((upstream) => upstream.services.length === 0);
 }
 
 /**
- * The name of the upstream of each service. One upstream serves everything. With none at all (a contract that is only
- * looked at), the names are empty.
+ * The name of the upstream of each service: the one with the longest claim, else the one that claims nothing. With no
+ * upstream at all (a contract that is only looked at), the names are empty.
  */
 export function assignUpstreams(
   { upstreams, services }: Assignment,
@@ -31,9 +44,8 @@ export function assignUpstreams(
   const assigned = new Map<string, string>();
   for (const [service, listedBy] of services) {
     const able = listedBy.length === 0 ? upstreams : upstreams.filter(({ name }) => listedBy.includes(name));
-    const claiming = able.filter((upstream) => claims(upstream, service));
-    const takers = claiming.length > 0 ? claiming : able.filter((upstream) => upstream.services.length === 0);
-    const [first, second] = upstreams.length === 1 ? upstreams : takers;
+    const takers = takersOf(service, able);
+    const [first, second] = takers;
     if (second) problems.push({ problem: twice(service, takers) });
     else if (!first && upstreams.length > 0) problems.push({ problem: unclaimed(service) });
     assigned.set(service, first?.name ?? '');
