@@ -28,7 +28,11 @@ export async function openContract(config: Config): Promise<OpenedContract> {
       upstreams: config.upstreams,
       reflect: (upstream) => describeByReflection(upstreams.invoke, { upstream }),
     });
-    const table = buildTable(contract, config.json, { duplicates: config.contract.duplicateRoutes });
+    const table = buildTable(contract, config.json, {
+      duplicates: config.contract.duplicateRoutes,
+      http: config.http,
+      routes: config.routes,
+    });
     return { table, upstreams };
   } catch (thrown) {
     await upstreams.close();

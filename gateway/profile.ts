@@ -229,6 +229,13 @@ export function presetOf<K extends keyof Table>(
   return PROFILE_TABLE[option][profile];
 }
 
+/** What HTTP is like where nothing is configured. */
+export const HTTP_DEFAULTS: HttpOptions = Object.fromEntries(
+  Object.entries(PROFILE_TABLE).flatMap(([option, values]) =>
+    option.startsWith('http.') ? [[option.slice('http.'.length), values.default]] : [],
+  ),
+) as unknown as HttpOptions;
+
 /** A configuration as it comes from its sources, not validated yet. */
 type Tree = Record<string, unknown>;
 

@@ -5,16 +5,21 @@ import type { Codec, JsonObject, JsonValue } from '../../src/codec/codec.js';
 import { ContractError, type ContractProblem } from '../../src/contract/contract.js';
 import type { HttpRule, Method } from '../../src/method.js';
 import { StatusError } from '../../src/status.js';
+import type { HttpOptions } from '../profile.js';
 import {
   type FieldPath,
   findByProtoName,
   isParent,
+  isRepeatedScalar,
   isScalarLike,
+  isTextMap,
   printPath,
   resolveFields,
 } from './fields.js';
+import { globPattern } from './glob.js';
 import { findMaskField, mentionedPaths, withMask } from './mask.js';
-import { parseQuery, placeOfParameter, resolveParameter } from './query.js';
+import { type ParameterRules, parseQuery, placeOfParameter, resolveParameter } from './query.js';
+import type { RouteOptions } from './route_options.js';
 import { printRule } from './router.js';
 import type { Binding, Bound } from './table.js';
 import type { Template } from './template.js';
@@ -25,6 +30,7 @@ export interface BindingSource {
   readonly rule: HttpRule;
   /** Of `rule.template`. */
   readonly template: Template;
+  readonly options: RouteOptions;
   readonly codec: Codec;
   /** Prints canonical JSON whatever `codec` is told to print: protobuf bodies are merged with the URL through it. */
   readonly canonical: Codec;
@@ -40,6 +46,8 @@ interface Plan {
   readonly variables: readonly { readonly path: FieldPath; readonly place: string }[];
   readonly body: BodyKind;
   readonly readsQuery: boolean;
+  readonly parameters: ParameterRules;
+  readonly http: HttpOptions;
   readonly mask: DescField | undefined;
   readonly codec: Codec;
   readonly canonical: Codec;
@@ -54,7 +62,8 @@ const EMPTY = new Uint8Array(0);
  * method may declare a body, GET and DELETE too: google/api/http.proto forbids none.
  */
 export function createBinding(source: BindingSource): Binding {
-  const { method, rule, codec, canonical } = source;
+  const { method, rule, options, codec, canonical } = source;
+  const { http } = options;
   const problems: ContractProblem[] = [];
   const report = (problem: string) => {
     problems.push({
@@ -68,6 +77,7 @@ export function createBinding(source: BindingSource): Binding {
   const variables = resolveVariables(source, report);
   const body = resolveBody(source, variables, report);
   const responseField = resolveResponseBody(source, report);
+  const capture = resolveCapture(source, report);
   if (problems.length > 0) throw new ContractError(problems);
   const plan: Plan = {
     rule,
@@ -76,7 +86,14 @@ export function createBinding(source: BindingSource): Binding {
     // The messages of a client stream have to come from somewhere; the rule says only what the URL gives.
     body: body === 'none' && method.clientStreaming ? 'whole' : body,
     readsQuery: body !== 'whole',
-    mask: typeof body === 'string' ? undefined : findMaskField(rule, method.input, body),
+    parameters: {
+      body: typeof body === 'string' ? undefined : body,
+      ignored: http.ignoredParameters.length > 0 ? globPattern(...http.ignoredParameters) : undefined,
+      ignoresUnknown: http.unknownParameters === 'ignore',
+      capture,
+    },
+    http,
+    mask: typeof body === 'string' || !http.fillMask ? undefined : findMaskField(rule, method.input, body),
     codec,
     canonical,
   };
@@ -90,14 +107,14 @@ export function createBinding(source: BindingSource): Binding {
 
 type Report = (problem: string) => void;
 
-function resolveVariables({ method, template }: BindingSource, report: Report): FieldPath[] {
+function resolveVariables({ method, template, options }: BindingSource, report: Report): FieldPath[] {
   const paths: FieldPath[] = [];
   for (const variable of template.variables) {
     const path = resolveFields(method.input, variable.path, findByProtoName);
     const field = typeof path === 'string' ? undefined : path.at(-1);
     if (typeof path === 'string' || field === undefined) {
       report(`variable ${variable.path.join('.')}: ${path}`);
-    } else if (!isScalarLike(field)) {
+    } else if (!isScalarLike(field) && !(options.http.repeatedPathFields && isRepeatedScalar(field))) {
       report(`variable ${printPath(path)}: a path cannot set ${describe(field)}`);
     } else {
       const rival = paths.find((other) => excludeEachOther(path, other));
@@ -149,15 +166,24 @@ function resolveResponseBody({ method, rule }: BindingSource, report: Report): D
   return field;
 }
 
+/** The field for unknown query parameters, in requests that have it. */
+function resolveCapture({ method, options }: BindingSource, report: Report): DescField | undefined {
+  const { unknownParameters, captureInto } = options.http;
+  const field = unknownParameters === 'capture' ? findByProtoName(method.input, captureInto) : undefined;
+  if (field === undefined || isTextMap(field)) return field;
+  report(`captureInto: ${method.input.typeName}.${field.name} is no map<string, string>`);
+  return undefined;
+}
+
 function bindUrl(plan: Plan, values: readonly string[], query: string): Bound {
-  const url = new UrlFields(plan.codec);
+  const url = new UrlFields(plan.codec, plan.http);
   for (const [index, { path, place }] of plan.variables.entries()) {
     url.setVariable(path, place, values[index] ?? '');
   }
   if (plan.readsQuery && query !== '') {
-    const body = typeof plan.body === 'string' ? undefined : plan.body;
-    for (const { name, text } of parseQuery(query)) {
-      url.setParameter(resolveParameter(plan.input, name, body), placeOfParameter(name), text);
+    for (const { name, text } of parseQuery(query, plan.http.plusIsSpace)) {
+      const target = resolveParameter(plan.input, name, plan.parameters);
+      if (target !== undefined) url.setParameter(target, placeOfParameter(name), text);
     }
   }
   return new RequestBound(plan, url);

@@ -1,5 +1,5 @@
 /** Field paths of request messages: found by name in the contract, and which of them a text can set. */
-import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 
 /** From a field of the request down to the field that is meant. All but the last are singular messages. */
 export type FieldPath = readonly DescField[];
@@ -30,6 +30,18 @@ export function isParent(
 export function isScalarLike(field: DescField): boolean {
   if (field.fieldKind === 'message') return SCALAR_LIKE.has(field.message.typeName);
   return field.fieldKind === 'scalar' || field.fieldKind === 'enum';
+}
+
+/** Whether elements separated by commas can be the field's value. */
+export function isRepeatedScalar(field: DescField): boolean {
+  return field.fieldKind === 'list' && field.listKind !== 'message';
+}
+
+/** Whether the field is a `map<string, string>`. */
+export function isTextMap(field: DescField): boolean {
+  return (
+    field.fieldKind === 'map' && field.mapKey === ScalarType.STRING && field.scalar === ScalarType.STRING
+  );
 }
 
 /** Whether a text can be the field's value, the element of a list, or the value of a map's entry. */

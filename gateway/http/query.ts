@@ -23,11 +23,23 @@ export interface Target {
 const MAX_PARAMETERS = 1000;
 const MAX_DEPTH = 64;
 
+/** What a route makes of names in its query. */
+export interface ParameterRules {
+  /** The field that is the body, to which no parameter may belong. */
+  readonly body: DescField | undefined;
+  /** Names that are dropped. */
+  readonly ignored: RegExp | undefined;
+  /** Whether names that the route does not take are dropped. */
+  readonly ignoresUnknown: boolean;
+  /** The map<string, string> that takes the names that the route does not. */
+  readonly capture: DescField | undefined;
+}
+
 /**
- * Splits on `&` and decodes (`+` is a space, escapes are UTF-8); empty parts are nothing. Throws StatusError
+ * Splits on `&` and decodes (`+` is a space by default, escapes are UTF-8); empty parts are nothing. Throws StatusError
  * INVALID_ARGUMENT that names the parameter for a malformed escape, and for more than 1,000 parameters.
  */
-export function parseQuery(query: string): Parameter[] {
+export function parseQuery(query: string, plusIsSpace = true): Parameter[] {
   const parameters: Parameter[] = [];
   if (query === '') return parameters;
   for (const part of query.split('&')) {
@@ -37,16 +49,16 @@ export function parseQuery(query: string): Parameter[] {
     }
     const equals = part.indexOf('=');
     const rawName = equals === -1 ? part : part.slice(0, equals);
-    const name = decode(rawName, rawName);
-    parameters.push({ name, text: equals === -1 ? '' : decode(part.slice(equals + 1), name) });
+    const name = decode(rawName, rawName, plusIsSpace);
+    parameters.push({ name, text: equals === -1 ? '' : decode(part.slice(equals + 1), name, plusIsSpace) });
   }
   return parameters;
 }
 
-function decode(raw: string, name: string): string {
+function decode(raw: string, name: string, plusIsSpace = true): string {
   const fault = faultOf(raw);
   if (fault !== undefined) throw parameterError(name, fault);
-  const spaced = raw.includes('+') ? raw.replaceAll('+', ' ') : raw;
+  const spaced = plusIsSpace && raw.includes('+') ? raw.replaceAll('+', ' ') : raw;
   return spaced.includes('%') ? decodeURIComponent(spaced) : spaced;
 }
 
@@ -63,20 +75,28 @@ export function withoutParameters(query: string, names: ReadonlySet<string>): st
 }
 
 /**
- * The field that a parameter's name means: names of fields, JSON or proto, joined by dots, and `[key]` behind a map.
- * Throws StatusError INVALID_ARGUMENT for a name that no text can set, or that lies in `body`, the field that is the body.
+ * The field that a parameter's name means: names of fields, JSON or proto, joined by dots, and `[key]` behind a map;
+ * undefined for a parameter that is to be dropped. Throws StatusError INVALID_ARGUMENT for a name that no text can set
+ * and, unless the rules say otherwise, for one that the route does not take.
  */
-export function resolveParameter(type: DescMessage, name: string, body?: DescField): Target {
+export function resolveParameter(
+  type: DescMessage,
+  name: string,
+  { body, ignored, ignoresUnknown, capture }: ParameterRules,
+): Target | undefined {
+  if (ignored?.test(name)) return undefined;
   const bracket = name.indexOf('[');
   const fieldName = bracket === -1 ? name : name.slice(0, bracket);
   const names = fieldName.split('.');
   if (names.length > MAX_DEPTH) throw parameterError(name, `more than ${MAX_DEPTH} levels deep`);
   const path = resolveFields(type, names, findField);
   const field = typeof path === 'string' ? undefined : path.at(-1);
-  if (typeof path === 'string' || field === undefined) {
-    throw parameterError(name, 'this route knows no such parameter');
+  if (typeof path === 'string' || field === undefined || path[0] === body) {
+    if (ignoresUnknown) return undefined;
+    if (capture !== undefined) return { path: [capture], field: capture, mapKey: name };
+    if (typeof path === 'string') throw parameterError(name, 'this route knows no such parameter');
+    throw parameterError(name, 'this belongs in the body', printPath(path));
   }
-  if (path[0] === body) throw parameterError(name, 'this belongs in the body', printPath(path));
   const mapKey = bracket !== -1 && name.endsWith(']') ? name.slice(bracket + 1, -1) : undefined;
   const fault = targetFault(field, bracket !== -1, mapKey);
   if (fault !== undefined) throw parameterError(name, fault);

@@ -1,7 +1,8 @@
 /** Routes a raw request path: per HTTP method a trie of templates, in which literals go before `*` before `**`. */
 import { type ContractProblem, printProblem } from '../../src/contract/contract.js';
 import type { HttpRule } from '../../src/method.js';
-import { comparablePath, decodeSegment, decodeSegments } from './path.js';
+import { HTTP_DEFAULTS, type HttpOptions } from '../profile.js';
+import { comparablePath, decodeSegment, decodeSegments, decodeUnreservedSegments } from './path.js';
 import type { Endpoint, Match, Router } from './table.js';
 import { shapeOf, type Template } from './template.js';
 
@@ -14,6 +15,8 @@ export interface Route {
 interface Leaf {
   readonly endpoint: Endpoint;
   readonly captures: readonly Capture[];
+  /** Where the order of declaration decides, the lowest goes first. */
+  readonly rank: number;
   /** The answer of a route without variables, which is always the same one. */
   readonly fixed: Match | undefined;
 }
@@ -40,6 +43,23 @@ interface Trie {
   readonly plain: Node;
   readonly verbs: Map<string, Node>;
 }
+
+export type RouterOptions = Pick<HttpOptions, 'precedence' | 'verbs' | 'multiSegment' | 'trailingSlash'>;
+
+/** How the tries of one router are searched. */
+interface Search {
+  readonly find: (node: Node, path: string, start: number, end: number) => Leaf | undefined;
+  /** Whether a route without a verb may outrank one with it. */
+  readonly byRank: boolean;
+  /** Verbs that are never part of a segment. */
+  readonly reserved: ReadonlySet<string>;
+}
+
+const DECODERS: Readonly<Record<HttpOptions['multiSegment'], Capture['decode']>> = {
+  'except-slash': decodeSegments,
+  'except-reserved': decodeUnreservedSegments,
+  all: decodeSegment,
+};
 
 /** A raw path, and where things are in it. */
 interface Place {
@@ -90,19 +110,31 @@ export function findDuplicates(routes: readonly Route[]): ContractProblem[] {
 }
 
 /** Routes without duplicates; of two that are equal the first wins. The cost of a match is that of the path, not of the routes. */
-export function createRouter(routes: readonly Route[]): Router {
+export function createRouter(
+  routes: readonly Route[],
+  { precedence, verbs, multiSegment, trailingSlash }: RouterOptions = HTTP_DEFAULTS,
+): Router {
   const tries = new Map<string, Trie>();
-  for (const route of routes) insert(tries, route);
+  for (const [index, route] of routes.entries()) {
+    const rank = precedence === 'last' ? -index : index;
+    insert(tries, route, { rank, ...createLeaf(route, DECODERS[multiSegment]) });
+  }
+  const search: Search = {
+    find: precedence === 'specific' ? find : findByRank,
+    byRank: precedence !== 'specific',
+    reserved: new Set(verbs === 'reserved' ? routes.map(({ template }) => template.verb) : []),
+  };
+  const strip = trailingSlash === 'strip';
   const any = tries.get(ANY);
   const get = tries.get('GET');
 
   function match(verb: string, path: string): ReturnType<Router['match']> {
-    const place = placeOf(path);
+    const place = placeOf(strip ? withoutSlashes(path) : path);
     if (place === undefined) return undefined;
     const found =
-      lookup(tries.get(verb), place) ??
-      (verb === 'HEAD' ? lookup(get, place) : undefined) ??
-      lookup(any, place);
+      lookup(search, tries.get(verb), place) ??
+      (verb === 'HEAD' ? lookup(search, get, place) : undefined) ??
+      lookup(search, any, place);
     if (found !== undefined) return { match: found };
     const allow = allowed(place);
     return allow.length === 0 ? undefined : { allow };
@@ -111,7 +143,7 @@ export function createRouter(routes: readonly Route[]): Router {
   function allowed(place: Place): string[] {
     const verbs = new Set<string>();
     for (const [verb, trie] of tries) {
-      if (lookup(trie, place) !== undefined) verbs.add(verb);
+      if (lookup(search, trie, place) !== undefined) verbs.add(verb);
     }
     if (verbs.size === 0) return [];
     if (verbs.has('GET')) verbs.add('HEAD');
@@ -119,11 +151,11 @@ export function createRouter(routes: readonly Route[]): Router {
   }
 
   function matchAny(path: string): Match | undefined {
-    const place = placeOf(path);
+    const place = placeOf(strip ? withoutSlashes(path) : path);
     if (place === undefined) return undefined;
     let best: Match | undefined;
     for (const trie of tries.values()) {
-      const found = lookup(trie, place);
+      const found = lookup(search, trie, place);
       if (found && (!best || handshakeRank(found.endpoint) < handshakeRank(best.endpoint))) best = found;
     }
     return best;
@@ -143,10 +175,9 @@ function createNode(): Node {
   return { literals: new Map(), star: undefined, end: undefined, rest: undefined };
 }
 
-function insert(tries: Map<string, Trie>, { endpoint, template }: Route): void {
+function insert(tries: Map<string, Trie>, { endpoint, template }: Route, leaf: Leaf): void {
   const trie = child(tries, endpoint.rule.verb, () => ({ plain: createNode(), verbs: new Map() }));
   let node = template.verb === '' ? trie.plain : child(trie.verbs, template.verb, createNode);
-  const leaf = createLeaf(endpoint, template);
   for (const segment of template.segments) {
     if (segment === '**') {
       node.rest ??= leaf;
@@ -170,13 +201,21 @@ function child<T>(map: Map<string, T>, key: string, create: () => T): T {
   return created;
 }
 
-function createLeaf(endpoint: Endpoint, { segments, variables }: Template): Leaf {
-  const several = endpoint.rule.fullyDecode ? decodeSegment : decodeSegments;
+function createLeaf({ endpoint, template }: Route, decode: Capture['decode']): Omit<Leaf, 'rank'> {
+  const { segments, variables } = template;
+  const several = endpoint.rule.fullyDecode ? decodeSegment : decode;
   const captures = variables.map(({ from, to }): Capture => {
     const open = segments[to - 1] === '**';
     return { from, to: open ? Infinity : to, decode: open || to - from > 1 ? several : decodeSegment };
   });
   return { endpoint, captures, fixed: captures.length === 0 ? { endpoint, variables: [] } : undefined };
+}
+
+/** `/v1/orders//` is `/v1/orders`; the root keeps its slash. */
+export function withoutSlashes(path: string): string {
+  let end = path.length;
+  while (end > 1 && path.charCodeAt(end - 1) === 0x2f) end--;
+  return path.slice(0, end);
 }
 
 function placeOf(raw: string): Place | undefined {
@@ -187,15 +226,21 @@ function placeOf(raw: string): Place | undefined {
   return { raw, key, colon: colon > key.lastIndexOf('/') + 1 ? colon : -1 };
 }
 
-function lookup(trie: Trie | undefined, { raw, key, colon }: Place): Match | undefined {
+function lookup(search: Search, trie: Trie | undefined, { raw, key, colon }: Place): Match | undefined {
   if (trie === undefined) return undefined;
-  if (colon !== -1 && trie.verbs.size > 0) {
-    const root = trie.verbs.get(key.slice(colon + 1));
-    const leaf = root && find(root, key, 1, colon);
-    if (leaf !== undefined) return leaf.fixed ?? capture(leaf, raw, raw.lastIndexOf(':'));
+  let withVerb: Leaf | undefined;
+  if (colon !== -1 && (trie.verbs.size > 0 || search.reserved.size > 0)) {
+    const verb = key.slice(colon + 1);
+    const root = trie.verbs.get(verb);
+    withVerb = root && search.find(root, key, 1, colon);
+    const isDecided = search.reserved.has(verb) || (withVerb !== undefined && !search.byRank);
+    if (isDecided) return withVerb && matchOf(withVerb, raw, raw.lastIndexOf(':'));
   }
-  const leaf = find(trie.plain, key, key === '/' ? 2 : 1, key.length);
-  return leaf && (leaf.fixed ?? capture(leaf, raw, raw.length));
+  const plain = search.find(trie.plain, key, key === '/' ? 2 : 1, key.length);
+  if (withVerb !== undefined && (plain === undefined || withVerb.rank < plain.rank)) {
+    return matchOf(withVerb, raw, raw.lastIndexOf(':'));
+  }
+  return plain && matchOf(plain, raw, raw.length);
 }
 
 /**
@@ -212,6 +257,28 @@ function find(node: Node, path: string, start: number, end: number): Leaf | unde
     (node.star && find(node.star, path, stop + 1, end)) ??
     node.rest
   );
+}
+
+/** The leaf with the lowest rank of all below `node` that match. */
+function findByRank(node: Node, path: string, start: number, end: number): Leaf | undefined {
+  if (start > end) return lower(node.end, node.rest);
+  const slash = path.indexOf('/', start);
+  const stop = slash === -1 ? end : slash;
+  const literal = node.literals.get(path.slice(start, stop));
+  const below = lower(
+    literal && findByRank(literal, path, stop + 1, end),
+    node.star && findByRank(node.star, path, stop + 1, end),
+  );
+  return lower(below, node.rest);
+}
+
+function lower(a: Leaf | undefined, b: Leaf | undefined): Leaf | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return a.rank <= b.rank ? a : b;
+}
+
+function matchOf(leaf: Leaf, raw: string, end: number): Match {
+  return leaf.fixed ?? capture(leaf, raw, end);
 }
 
 function capture({ endpoint, captures }: Leaf, raw: string, end: number): Match {

@@ -3,7 +3,9 @@ import type { Message } from '../../src/call.js';
 import { type Codec, createCodec, type JsonOptions, type JsonValue } from '../../src/codec/codec.js';
 import { type Contract, ContractError, type ContractProblem } from '../../src/contract/contract.js';
 import type { HttpRule, Method } from '../../src/method.js';
+import { HTTP_DEFAULTS } from '../profile.js';
 import { type BindingSource, createBinding } from './bind.js';
+import { createRouteOptions, type OptionsSource, type RouteOptions } from './route_options.js';
 import { ANY, createRouter, findDuplicates, printRule, type Route, routeKey } from './router.js';
 import { parseTemplate, TemplateError } from './template.js';
 
@@ -29,6 +31,7 @@ export interface Endpoint {
   readonly method: Method;
   readonly rule: HttpRule;
   readonly binding: Binding;
+  readonly options: RouteOptions;
 }
 
 export interface Match {
@@ -53,16 +56,16 @@ export interface Table {
   readonly contract: Contract;
   readonly codec: Codec;
   readonly router: Router;
-  /** By `pkg.Service/Method`: every method with body `*` and no path variables, as at POST /pkg.Service/Method. */
+  /** By `pkg.Service/Method`: every method with body `*` and no path variables, as at POST /pkg.Service/Method, whether that is served or not. */
   readonly byName: ReadonlyMap<string, Endpoint>;
-  /** Every declared route in the order of the contract, for `tidegate routes`; for a method that declares none, the one in `byName`. */
+  /** Every declared route in the order of the contract, for `tidegate routes`; for a method without one, that in `byName` if it is served. */
   readonly endpoints: readonly Endpoint[];
-  /** With `duplicates: 'first'`: the declared routes that no request reaches, since an earlier one takes them all. */
+  /** With `duplicates` other than `error`: the declared routes that no request reaches, since another one takes them all. */
   readonly shadowed: readonly ContractProblem[];
 }
 
-export interface TableOptions {
-  /** Two routes for the same requests are a problem of the contract, or the one declared first serves them; default error. */
+export interface TableOptions extends Omit<OptionsSource, 'json'> {
+  /** Two routes for the same requests are a problem of the contract, or the one declared first or last serves them; default error. */
   readonly duplicates?: 'error' | 'first' | 'last';
 }
 
@@ -70,42 +73,68 @@ export interface TableOptions {
 export function buildTable(
   contract: Contract,
   json: Partial<JsonOptions>,
-  { duplicates = 'error' }: TableOptions = {},
+  { duplicates = 'error', ...source }: TableOptions = {},
 ): Table {
-  const codec = createCodec(contract.types, json);
-  const codecs = { codec, canonical: createCodec(contract.types) };
+  const http = { ...HTTP_DEFAULTS, ...source.http };
+  const options = createRouteOptions({ json, ...source });
+  const codecs = createCodecs(contract.types);
   const problems: ContractProblem[] = [];
+  const compileRule = (method: Method, rule: HttpRule): Route[] => {
+    const own = options.of(method, rule);
+    return compile({ method, rule, options: own, ...codecs(own) }, problems);
+  };
   const compiled = contract.methods.map((method) => ({
-    own: method.routes.flatMap((rule) => compile({ method, rule, ...codecs }, problems)),
-    byName: compile({ method, rule: ruleByName(method), ...codecs }, problems),
+    own: method.routes.flatMap((rule) => compileRule(method, rule)),
+    byName: compileRule(method, ruleByName(method)),
   }));
   const declared = compiled.flatMap(({ own }) => own);
   const named = compiled.flatMap(({ byName }) => byName);
-  const shadowed = findDuplicates(declared);
+  // Told from the end, a route that comes earlier is the one that is not reached.
+  const inOrder = duplicates === 'last' ? declared.toReversed() : declared;
+  const shadowed = findDuplicates(inOrder);
   if (duplicates === 'error') problems.push(...shadowed);
+  problems.push(...options.unused());
   if (problems.length > 0) throw new ContractError(problems);
-  const reached = new Set(firstOfEach(declared));
+  const winners = firstOfEach(inOrder);
+  const reached = declared.filter((route) => winners.has(route));
+  const byPath = http.methodPaths ? unclaimed(named, declared) : [];
   return {
     contract,
-    codec,
-    router: createRouter([...reached, ...unclaimed(named, declared)]),
+    codec: createCodec(contract.types, json),
+    // Where the order decides, a declared route still goes before what every method has.
+    router: createRouter(
+      http.precedence === 'last' ? [...byPath, ...reached] : [...reached, ...byPath],
+      http,
+    ),
     byName: new Map(named.map(({ endpoint }) => [endpoint.method.name, endpoint])),
     endpoints: compiled.flatMap(({ own, byName }) => {
-      const listed = own.filter((route) => reached.has(route));
-      return (listed.length > 0 ? listed : byName).map(({ endpoint }) => endpoint);
+      const listed = own.filter((route) => winners.has(route));
+      const unlisted = http.methodPaths ? byName : [];
+      return (listed.length > 0 ? listed : unlisted).map(({ endpoint }) => endpoint);
     }),
     shadowed,
   };
 }
 
-/** Of the routes for the same requests the one declared first, in the order of the contract. */
-function firstOfEach(routes: readonly Route[]): Route[] {
+/** The codecs of a route, shared by all routes with the same options. */
+function createCodecs(types: Contract['types']) {
+  const canonical = createCodec(types);
+  const made = new Map<RouteOptions, Codec>();
+  return (options: RouteOptions): { readonly codec: Codec; readonly canonical: Codec } => {
+    const codec = made.get(options) ?? createCodec(types, options.codec);
+    made.set(options, codec);
+    return { codec, canonical };
+  };
+}
+
+/** Of the routes for the same requests the one that comes first. */
+function firstOfEach(routes: readonly Route[]): ReadonlySet<Route> {
   const first = new Map<string, Route>();
   for (const route of routes) {
     const key = routeKey(route);
     if (!first.has(key)) first.set(key, route);
   }
-  return [...first.values()];
+  return new Set(first.values());
 }
 
 /** The routes whose requests no other route has been declared for, by their HTTP method or by `*`. */
@@ -121,16 +150,18 @@ function ruleByName(method: Method): HttpRule {
 
 /** The route of one rule, or none and its problems. */
 function compile(source: Omit<BindingSource, 'template'>, problems: ContractProblem[]): Route[] {
-  const { method, rule } = source;
+  const { method, rule, options } = source;
   try {
     const template = parseTemplate(rule.template);
-    return [{ endpoint: { method, rule, binding: createBinding({ ...source, template }) }, template }];
+    return [
+      { endpoint: { method, rule, options, binding: createBinding({ ...source, template }) }, template },
+    ];
   } catch (error) {
     if (error instanceof ContractError) {
       problems.push(...error.problems);
     } else if (error instanceof TemplateError) {
       problems.push({
-        source: method.source,
+        source: rule.source ?? method.source,
         method: method.name,
         rule: printRule(rule),
         problem: error.message,

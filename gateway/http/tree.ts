@@ -4,7 +4,9 @@ import type { Codec, JsonObject, JsonValue } from '../../src/codec/codec.js';
 import { FieldTextError, valueFromText } from '../../src/codec/text.js';
 import { badRequest } from '../../src/details.js';
 import { Code, StatusError } from '../../src/status.js';
+import type { HttpOptions } from '../profile.js';
 import { type FieldPath, findField, isParent, printPath, samePath } from './fields.js';
+import { fromGoText } from './go_texts.js';
 import type { Target } from './query.js';
 
 /** One value that the URL gives, and how to name it to the client. */
@@ -21,7 +23,10 @@ export class UrlFields {
   readonly tree: JsonObject = {};
   private readonly origins: Origin[] = [];
 
-  constructor(private readonly codec: Codec) {}
+  constructor(
+    private readonly codec: Codec,
+    private readonly rules: Pick<HttpOptions, 'pathConflicts' | 'goTexts'>,
+  ) {}
 
   get isEmpty(): boolean {
     return this.origins.length === 0;
@@ -31,17 +36,23 @@ export class UrlFields {
     return Object.hasOwn(this.tree, field.jsonName);
   }
 
-  /** Sets the field of a path variable. */
+  /** Sets the field of a path variable; the elements of a repeated one have commas between them. */
   setVariable(path: FieldPath, place: string, text: string): void {
     const field = path.at(-1) as DescField;
-    put(this.parentOf(path, place), field.jsonName, textValue(path, text, place));
+    const read = (one: string): JsonValue => this.textValue(path, one, place);
+    const value = field.fieldKind === 'list' ? text.split(',').map(read) : read(text);
+    put(this.parentOf(path, place), field.jsonName, value);
     this.origins.push({ path, mapKey: undefined, place, inPath: true });
   }
 
   /** Adds a query parameter. Throws StatusError INVALID_ARGUMENT if it contradicts what is set, or comes a second time. */
   setParameter({ path, field, mapKey }: Target, place: string, text: string): void {
+    const bound = this.origins.find((origin) => origin.inPath && samePath(origin.path, path));
+    if (bound !== undefined && this.rules.pathConflicts === 'path-wins') return;
+    if (bound !== undefined && field.fieldKind === 'list')
+      throw contradiction(place, path, `is set by ${bound.place}`);
     const parent = this.parentOf(path, place);
-    const value = textValue(path, text, place);
+    const value = this.textValue(path, text, place);
     const name = field.jsonName;
     if (field.fieldKind === 'list') {
       const list = ownMember(parent, name);
@@ -91,6 +102,11 @@ export class UrlFields {
     for (const [name, value] of Object.entries(set)) {
       const field = findField(type, name) as DescField;
       checkSiblings(body, field, pointer);
+      if (this.rules.pathConflicts === 'path-wins' && !isParent(field)) {
+        if (Object.hasOwn(body, field.name)) delete body[field.name];
+        put(body, name, value);
+        continue;
+      }
       const byJsonName = this.mergeMember({ body, key: field.jsonName, field, value, pointer });
       if (field.name === field.jsonName) {
         if (!byJsonName) put(body, name, value);
@@ -124,6 +140,17 @@ export class UrlFields {
         '',
         `only one of ${rival.name} and ${field.name} can be given, and the URL has ${rival.name}`,
       );
+    }
+  }
+
+  /** The JSON value that a text in a URL means. Throws StatusError INVALID_ARGUMENT if it means none. */
+  private textValue(path: FieldPath, text: string, place: string): JsonValue {
+    const field = path.at(-1) as DescField;
+    try {
+      return valueFromText(field, this.rules.goTexts ? fromGoText(field, text) : text);
+    } catch (error) {
+      if (error instanceof FieldTextError) throw contradiction(place, path, error.message);
+      throw error;
     }
   }
 
@@ -204,16 +231,6 @@ function childObject(parent: JsonObject, key: string): JsonObject {
   const created: JsonObject = {};
   put(parent, key, created);
   return created;
-}
-
-/** The JSON value that a text in a URL means. Throws StatusError INVALID_ARGUMENT if it means none. */
-function textValue(path: FieldPath, text: string, place: string): JsonValue {
-  try {
-    return valueFromText(path.at(-1) as DescField, text);
-  } catch (error) {
-    if (error instanceof FieldTextError) throw contradiction(place, path, error.message);
-    throw error;
-  }
 }
 
 function contradiction(place: string, path: FieldPath, description: string): StatusError {

@@ -4,6 +4,7 @@ import { StringValueSchema } from '@bufbuild/protobuf/wkt';
 import { pino } from 'pino';
 import type { Config } from '../../gateway/config.js';
 import type { Caller, Gateway } from '../../gateway/doors/door.js';
+import { createRouteOptions } from '../../gateway/http/route_options.js';
 import type { Binding, Endpoint, Router, Table } from '../../gateway/http/table.js';
 import type { Call, Invoke, Message, Reply } from '../../src/call.js';
 import type { Codec } from '../../src/codec/codec.js';
@@ -67,7 +68,7 @@ function endpointOf(name: string): Endpoint {
     upstream: 'u1',
     source: { file: 't.proto' },
   };
-  return { method, rule, binding };
+  return { method, rule, binding, options: createRouteOptions({}).of(method, rule) };
 }
 
 const binding: Binding = {
