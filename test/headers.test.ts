@@ -90,7 +90,7 @@ describe('timeouts', () => {
   ])('%o is refused', (headers, message) => expect(() => from(headers)).toThrow(message));
 
   test('the smallest of what is asked and the maximum counts', () => {
-    const timeouts = { unaryMs: 30_000, maxMs: 1000, acceptMs: 0, heartbeatMs: 0, helloMs: 0, drainMs: 0 };
+    const timeouts = { unaryMs: 30_000, maxMs: 1000, acceptMs: 0, heartbeatMs: 0, helloMs: 0, bodyMs: 0, drainMs: 0 };
     expect(effectiveTimeout(undefined, undefined, timeouts)).toBe(1000);
     expect(effectiveTimeout(500, undefined, timeouts)).toBe(500);
     expect(effectiveTimeout(undefined, undefined, { ...timeouts, maxMs: 0 })).toBe(30_000);

@@ -5,15 +5,28 @@ import { parseJson } from '../../src/codec/json_text.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Exchange } from '../doors/door.js';
 import { parseContentType } from './accept.js';
+import { BodySource, clientLeft, isLarge, stalled } from './body_source.js';
 import { HttpError } from './error.js';
+import { bindHttpBody, type RawBody, rawBodiesOf } from './http_body.js';
+import { inflateChunks, inflateWhole, requestCoding } from './inflate.js';
 import { JsonSplitter } from './json_stream.js';
 import type { Bound } from './table.js';
+import { readUpload } from './upload.js';
+
+export interface BodyLimits {
+  /** Largest message, in bytes, also when it is inflated. */
+  readonly bytes: number;
+  /** How long a client may send nothing in the middle of a message, in ms; 0 is for ever. */
+  readonly stallMs: number;
+}
 
 type Format = 'json' | 'protobuf';
 
 const PROTOBUF = new Set(['application/x-protobuf', 'application/protobuf']);
 const JSON_STREAMS = new Set(['application/x-ndjson', 'application/jsonl', 'application/ndjson']);
 const ACCEPT_POST = 'application/json, application/x-protobuf';
+/** A call that has not asked for its body after this time is waited for with an eye on the client, in ms. */
+const WATCH_AFTER_MS = 250;
 
 function unsupported(type: string, accepted: string): HttpError {
   return new HttpError(
@@ -32,12 +45,6 @@ function formatOf(request: IncomingMessage, streaming: boolean): Format {
   if (header === undefined) return 'json';
   const { type, parameters } = parseContentType(header);
   const accepted = streaming ? 'application/json, application/x-ndjson' : ACCEPT_POST;
-  const encoding = request.headers['content-encoding'];
-  if (encoding !== undefined && encoding !== 'identity') {
-    throw new HttpError(Code.INVALID_ARGUMENT, `header content-encoding: ${encoding} is not served here`, {
-      http: 415,
-    });
-  }
   const charset = parameters.get('charset');
   if (charset !== undefined && !/^utf-?8$/i.test(charset)) throw unsupported(`charset ${charset}`, accepted);
   if (type === 'application/json' || type.endsWith('+json') || type === '') return 'json';
@@ -50,32 +57,45 @@ function tooLarge(limit: number): HttpError {
   return new HttpError(Code.RESOURCE_EXHAUSTED, `body: larger than ${limit} bytes`, { http: 413 });
 }
 
-/** The whole body. Rejects with HttpError 413 as soon as it is known to exceed `limit` bytes. */
-export function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+/**
+ * The whole body, still encoded. Rejects with HttpError 413 as soon as it is known to exceed the limit, 408 when the
+ * client stalls, and CANCELLED when it leaves.
+ */
+export function readBody(request: IncomingMessage, { bytes, stallMs }: BodyLimits): Promise<Buffer> {
   const announced = Number(request.headers['content-length'] ?? 0);
-  if (announced > limit) return Promise.reject(tooLarge(limit));
+  if (announced > bytes) return Promise.reject(tooLarge(bytes));
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
-    const settle = (error?: Error): void => {
-      request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', settle);
-      if (error === undefined)
-        resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length));
-      else reject(error);
+    const timer = stallMs > 0 ? setTimeout(() => refuse(stalled(stallMs)), stallMs) : undefined;
+    const settle = (): void => {
+      clearTimeout(timer);
+      request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
+    };
+    const refuse = (error: Error): void => {
+      settle();
+      request.pause();
+      reject(error);
     };
     const onData = (chunk: Buffer): void => {
       length += chunk.length;
-      if (length <= limit) chunks.push(chunk);
-      else {
-        request.pause();
-        settle(tooLarge(limit));
-      }
+      if (length > bytes) refuse(tooLarge(bytes));
+      else chunks.push(chunk);
+      timer?.refresh();
     };
-    const onEnd = (): void => settle();
-    const onClose = (): void =>
-      settle(new StatusError(Code.CANCELLED, 'the client left before the end of the body'));
-    request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', settle);
+    const onEnd = (): void => {
+      settle();
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length));
+    };
+    const onClose = (): void => refuse(clientLeft());
+    request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
   });
+}
+
+async function readInflated(request: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
+  const coding = requestCoding(request);
+  const body = await readBody(request, limits);
+  return coding === undefined || body.length === 0 ? body : inflateWhole(coding, body, limits.bytes);
 }
 
 function hasBody(request: IncomingMessage): boolean {
@@ -83,23 +103,53 @@ function hasBody(request: IncomingMessage): boolean {
   return (length !== undefined && length !== '0') || request.headers['transfer-encoding'] !== undefined;
 }
 
-async function readOne(request: IncomingMessage, bound: Bound, limit: number): Promise<Message> {
+async function readOne(exchange: Exchange, limits: BodyLimits): Promise<Message> {
+  const { request, endpoint, variables, query } = exchange;
+  const bound = endpoint.binding.bind(variables, query);
+  const raw = rawBodiesOf(endpoint).request;
+  if (raw !== undefined) return readRaw(request, { raw, bound, limits });
   if (!hasBody(request)) return bound.empty();
   const format = formatOf(request, false);
-  const body = await readBody(request, limit);
+  const body = await readInflated(request, limits);
   if (format === 'protobuf') return bound.bytes(body);
   return body.length === 0 ? bound.empty() : bound.json(parseJson(body));
 }
 
-async function* readMany(request: IncomingMessage, bound: Bound, limit: number): AsyncGenerator<Message> {
+interface RawOptions {
+  readonly raw: RawBody;
+  readonly bound: Bound;
+  readonly limits: BodyLimits;
+}
+
+async function readRaw(request: IncomingMessage, { raw, bound, limits }: RawOptions): Promise<Message> {
+  const data = hasBody(request) ? await readInflated(request, limits) : Buffer.alloc(0);
+  return bindHttpBody(raw, bound, { contentType: request.headers['content-type'] ?? '', data });
+}
+
+async function* readMany(exchange: Exchange, source: BodySource, limit: number): AsyncGenerator<Message> {
+  const { request, endpoint, variables, query } = exchange;
+  const bound = endpoint.binding.bind(variables, query);
   formatOf(request, true);
   const splitter = new JsonSplitter(limit);
   let index = 0;
-  // Leaving early must not destroy the connection: the answer still has to go out on it.
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+  // A stream may rest between two messages, as long as its sender likes.
+  for await (const chunk of chunksOf(request, { source, limit, mayRest: () => !splitter.isInside })) {
     for (const value of splitter.push(chunk)) yield bindNth(bound, value, ++index);
   }
   for (const value of splitter.end()) yield bindNth(bound, value, ++index);
+}
+
+interface ChunkOptions {
+  readonly source: BodySource;
+  readonly limit: number;
+  readonly mayRest?: () => boolean;
+}
+
+/** The body's chunks, inflated. Leaving early does not end the connection: the answer still has to go out on it. */
+function chunksOf(request: IncomingMessage, { source, limit, mayRest }: ChunkOptions): AsyncIterable<Buffer> {
+  const coding = requestCoding(request);
+  const chunks = source.chunks(mayRest);
+  return coding === undefined ? chunks : inflateChunks(coding, chunks, limit);
 }
 
 /** One message of many. An error says of which. */
@@ -112,16 +162,49 @@ function bindNth(bound: Bound, value: Buffer, index: number): Message {
   }
 }
 
+function streamOf(exchange: Exchange, limits: BodyLimits): AsyncIterable<Message> {
+  const { request, endpoint } = exchange;
+  const source = new BodySource(request, limits.stallMs);
+  if (isLarge(request)) watchWhenIdle(exchange, () => source.watch());
+  const limit = limits.bytes;
+  const raw = rawBodiesOf(endpoint).request;
+  if (raw === undefined) return readMany(exchange, source, limit);
+  return readUpload(exchange, raw, { limit, open: () => chunksOf(request, { source, limit }) });
+}
+
+function single(exchange: Exchange, limits: BodyLimits): () => Promise<Message> {
+  const { request } = exchange;
+  let message: Promise<Message> | undefined;
+  const read = (): Promise<Message> => {
+    message ??= readOne(exchange, limits);
+    return message;
+  };
+  if (isLarge(request) && hasBody(request)) {
+    watchWhenIdle(exchange, () => {
+      // Whoever asks for the message gets the failure; nobody may.
+      read().catch(() => {});
+    });
+  }
+  return read;
+}
+
+/** Calls `watch` if the call has not come to an end soon: what it waits for may be worth nothing, if the client has left. */
+function watchWhenIdle({ response }: Exchange, watch: () => void): void {
+  const timer = setTimeout(watch, WATCH_AFTER_MS);
+  response.once('close', () => clearTimeout(timer));
+}
+
 /**
  * The messages of a call from its URL and body. A route without a body reads none: whatever the client sends is
- * dropped. Errors (415, 413, malformed JSON, a bad path variable or query) come when the messages are pulled.
+ * dropped. Errors (415, 413, 408, malformed JSON, a bad path variable or query) come when the messages are pulled.
  */
-export function requestsOf({ request, endpoint, variables, query }: Exchange, limit: number): Requests {
+export function requestsOf(exchange: Exchange, limits: BodyLimits): Requests {
+  const { request, endpoint, variables, query } = exchange;
   const { method, rule, binding } = endpoint;
-  if (method.clientStreaming) return readMany(request, binding.bind(variables, query), limit);
+  if (method.clientStreaming) return streamOf(exchange, limits);
   if (rule.body === '') {
     request.resume();
     return () => binding.bind(variables, query).empty();
   }
-  return () => readOne(request, binding.bind(variables, query), limit);
+  return single(exchange, limits);
 }

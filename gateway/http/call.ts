@@ -10,10 +10,11 @@ import { requestId } from './request.js';
 export type Respond = (reply: Reply, live: LiveCall) => Promise<void>;
 
 function callOf(gateway: Gateway, exchange: Exchange, caller: Caller, signal: AbortSignal): Call {
+  const { limits, timeouts } = gateway.config;
   return {
     id: caller.id,
     method: exchange.endpoint.method,
-    requests: requestsOf(exchange, gateway.config.limits.bodyBytes),
+    requests: requestsOf(exchange, { bytes: limits.bodyBytes, stallMs: timeouts.bodyMs }),
     metadata: caller.metadata,
     principal: caller.principal,
     signal,

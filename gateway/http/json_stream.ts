@@ -33,6 +33,11 @@ export class JsonSplitter {
 
   constructor(private readonly maxBytes: number) {}
 
+  /** Whether a value has begun and not ended: what comes next has to come soon. */
+  get isInside(): boolean {
+    return this.inString || this.depth > 0;
+  }
+
   /** The values completed by this chunk. Throws StatusError for an element over the size limit or a broken array. */
   push(chunk: Buffer): Buffer[] {
     const values: Buffer[] = [];

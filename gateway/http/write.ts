@@ -1,4 +1,4 @@
-/** Writing a streamed response at the client's pace. */
+/** Writing a streamed response at the client's pace, and breaking it off. */
 import type { ServerResponse } from 'node:http';
 
 /**
@@ -7,6 +7,11 @@ import type { ServerResponse } from 'node:http';
  */
 export function write(response: ServerResponse, chunk: string | Uint8Array): Promise<void> | undefined {
   if (response.destroyed || response.write(chunk)) return undefined;
+  return drained(response);
+}
+
+/** Resolves when the socket takes more, or the client is gone. Only for a response that is neither drained nor destroyed. */
+export function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       response.off('drain', done).off('close', done);
@@ -14,4 +19,15 @@ export function write(response: ServerResponse, chunk: string | Uint8Array): Pro
     };
     response.on('drain', done).on('close', done);
   });
+}
+
+/**
+ * Ends a response so that it cannot look complete. The end of an HTTP/1.0 response is the end of its connection, so that a reset
+ * alone tells the two apart.
+ */
+export function cut(response: ServerResponse): void {
+  if (response.req.httpVersionMajor === 1 && response.req.httpVersionMinor === 0) {
+    response.socket?.resetAndDestroy();
+  }
+  response.destroy();
 }
