@@ -117,13 +117,18 @@ function readAccess(fields: readonly WireField[], report: ReportAnnotation): Acc
     permissions: texts(2),
     roles: texts(3),
   };
+  checkAccess(access, report);
+  return access;
+}
+
+/** Reports what no option may say, wherever it stands. */
+export function checkAccess(access: Access, report: ReportAnnotation): void {
   const names = [...access.permissions, ...access.roles];
   if (access.public && names.length > 0) {
     const problem = 'public contradicts permissions and roles: whoever has no token has none of them';
     report(problem, OPTION_NAME.access);
   }
   if (names.includes('')) report('a permission or role is empty', OPTION_NAME.access);
-  return access;
 }
 
 /** Stream { event_field = 1; heartbeat = 2 }. */
@@ -131,13 +136,17 @@ function readStream(fields: readonly WireField[], report: ReportAnnotation): Str
   const name = fields.findLast((field) => field.no === 1);
   const pieces = fields.filter((field) => field.no === 2).flatMap(partsOf);
   const heartbeatMs = readDuration(pieces);
-  if (heartbeatMs !== 0 && (heartbeatMs < HEARTBEAT_MIN_MS || heartbeatMs > HEARTBEAT_MAX_MS)) {
-    report(
-      `heartbeat of ${heartbeatMs / 1000} s is out of range: 1 s to 1 h, or 0 for the gateway's own`,
-      OPTION_NAME.stream,
-    );
-  }
+  checkHeartbeat(heartbeatMs, report);
   return { eventField: (name && textOf(name)) ?? '', heartbeatMs };
+}
+
+/** Reports a time between heartbeats, in ms, that no option may ask for. */
+export function checkHeartbeat(heartbeatMs: number, report: ReportAnnotation): void {
+  if (heartbeatMs === 0 || (heartbeatMs >= HEARTBEAT_MIN_MS && heartbeatMs <= HEARTBEAT_MAX_MS)) return;
+  report(
+    `heartbeat of ${heartbeatMs / 1000} s is out of range: 1 s to 1 h, or 0 for the gateway's own`,
+    OPTION_NAME.stream,
+  );
 }
 
 /** google.protobuf.Duration { seconds = 1; nanos = 2 } in milliseconds. */

@@ -5,15 +5,20 @@ import type { Method, StreamOptions } from '../method.js';
 import { type Annotations, OPTION, OPTION_NAME, readAnnotations } from './annotations.js';
 import type { ContractProblem } from './contract.js';
 import type { Merged } from './merge.js';
+import type { Override } from './overrides.js';
 
 const NO_STREAM: StreamOptions = Object.freeze({ eventField: '', heartbeatMs: 0 });
 
-/** Every method of the services to serve, in the order of the contract. `upstreams` has the upstream of each service. */
-export function readMethods(
-  types: FileRegistry,
-  merged: Merged,
-  context: { readonly upstreams: ReadonlyMap<string, string>; readonly problems: ContractProblem[] },
-): Method[] {
+export interface MethodContext {
+  /** The name of the upstream of each service. */
+  readonly upstreams: ReadonlyMap<string, string>;
+  /** What stands in for a method's own options. */
+  readonly overrides: (method: string) => Override;
+  readonly problems: ContractProblem[];
+}
+
+/** Every method of the services to serve, in the order of the contract. */
+export function readMethods(types: FileRegistry, merged: Merged, context: MethodContext): Method[] {
   return [...merged.services.keys()].flatMap((name) => {
     const service = types.getService(name);
     const upstream = context.upstreams.get(name) ?? '';
@@ -23,8 +28,12 @@ export function readMethods(
       const report = (problem: string, rule: string) => {
         context.problems.push({ source, method: full, rule, problem });
       };
-      const annotations = readAnnotations(ownOptions(method, types), report);
-      checkStream(method, annotations, report);
+      const override = context.overrides(full);
+      const annotations = { ...readAnnotations(ownOptions(method, types, override), report), ...override };
+      const at = override.streamSource ?? source;
+      checkStream(method, annotations, (problem, rule) => {
+        context.problems.push({ source: at, method: full, rule, problem });
+      });
       return {
         name: full,
         service: name,
@@ -48,22 +57,30 @@ const fileOf = (service: DescService) => service.file.proto.name;
 const streamsReplies = ({ methodKind }: DescMethod) =>
   methodKind === 'server_streaming' || methodKind === 'bidi_streaming';
 
-/** The options without those where the contract itself has given one of our numbers to another extension. */
-function ownOptions(method: DescMethod, types: FileRegistry): DescMethod['proto']['options'] {
+/**
+ * The options without those where the contract itself has given one of our numbers to another extension, and without
+ * those that are overridden: what is wrong in them matters to nobody.
+ */
+function ownOptions(
+  method: DescMethod,
+  types: FileRegistry,
+  override: Override,
+): DescMethod['proto']['options'] {
   const options = method.proto.options;
-  const foreign = (Object.keys(OPTION) as (keyof typeof OPTION)[])
+  const unread = (Object.keys(OPTION) as (keyof typeof OPTION)[])
     .filter((option) => {
       const declared = types.getExtensionFor(MethodOptionsSchema, OPTION[option]);
-      return declared !== undefined && declared.typeName !== OPTION_NAME[option];
+      const foreign = declared !== undefined && declared.typeName !== OPTION_NAME[option];
+      return foreign || override[option === 'http' ? 'routes' : option] !== undefined;
     })
     .map((option) => OPTION[option] as number);
-  if (!options?.$unknown || foreign.length === 0) return options;
-  return { ...options, $unknown: options.$unknown.filter(({ no }) => !foreign.includes(no)) };
+  if (!options?.$unknown || unread.length === 0) return options;
+  return { ...options, $unknown: options.$unknown.filter(({ no }) => !unread.includes(no)) };
 }
 
 function checkStream(
   method: DescMethod,
-  { stream }: Annotations,
+  { stream }: Pick<Annotations, 'stream'>,
   report: (problem: string, rule: string) => void,
 ): void {
   if (!stream) return;

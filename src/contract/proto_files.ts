@@ -35,9 +35,14 @@ interface Asked {
 
 /**
  * Reads the files and folders of `protos`, and everything they import. Imports are looked up in each folder itself
- * (of a file: its folder), then in `includes`, then among the files that we carry.
+ * (of a file: its folder), then in `includes`, then among the files that we carry. `note` is told every path that is
+ * read or looked for.
  */
-export function findProtoFiles(protos: readonly string[], includes: readonly string[]): ProtoFiles {
+export function findProtoFiles(
+  protos: readonly string[],
+  includes: readonly string[],
+  note: (path: string) => void = () => {},
+): ProtoFiles {
   const problems: ContractProblem[] = [];
   const asked = new Map<string, Asked>();
   for (const proto of protos) {
@@ -49,7 +54,8 @@ export function findProtoFiles(protos: readonly string[], includes: readonly str
   }
   const roots = protos.map((proto) => resolve(proto)).map((path) => (isFolder(path) ? path : dirname(path)));
   const folders = [...new Set([...roots, ...includes.map((path) => resolve(path)), ...CARRIED_FOLDERS])];
-  const reading = new Reading([...asked.values()], folders, problems);
+  for (const path of asked.keys()) note(path);
+  const reading = new Reading([...asked.values()], { folders, problems, note });
   return { files: reading.files(), folders, problems };
 }
 
@@ -63,8 +69,11 @@ class Reading {
 
   constructor(
     readonly asked: readonly Asked[],
-    readonly folders: readonly string[],
-    readonly problems: ContractProblem[],
+    readonly around: {
+      readonly folders: readonly string[];
+      readonly problems: ContractProblem[];
+      readonly note: (path: string) => void;
+    },
   ) {
     for (const file of asked) this.#follow(file);
   }
@@ -97,7 +106,7 @@ class Reading {
       for (const wanted of text.imports) {
         if (builtInName(wanted.name) !== undefined) continue;
         const path = this.#lookUp(wanted.name);
-        if (path === undefined) this.problems.push(this.#missing(next.name, wanted));
+        if (path === undefined) this.around.problems.push(this.#missing(next.name, wanted));
         else waiting.push({ path, name: wanted.name });
         if (path !== undefined && !this.#importedAs.has(path)) this.#importedAs.set(path, wanted.name);
       }
@@ -108,7 +117,9 @@ class Reading {
     try {
       return readFileSync(path, 'utf8');
     } catch (error) {
-      this.problems.push({ problem: `${path}: cannot be read (${(error as NodeJS.ErrnoException).code})` });
+      this.around.problems.push({
+        problem: `${path}: cannot be read (${(error as NodeJS.ErrnoException).code})`,
+      });
       return '';
     }
   }
@@ -116,8 +127,12 @@ class Reading {
   /** The same rule as proto-loader's, so that both find the same file. */
   #lookUp(name: string): string | undefined {
     if (!this.#lookedUp.has(name)) {
-      const paths = this.folders.map((folder) => join(folder, name));
-      this.#lookedUp.set(name, paths.find(isFile));
+      const paths = this.around.folders.map((folder) => join(folder, name));
+      const found = paths.find((path) => {
+        this.around.note(path);
+        return isFile(path);
+      });
+      this.#lookedUp.set(name, found);
     }
     return this.#lookedUp.get(name);
   }
@@ -151,7 +166,7 @@ class Reading {
       const folder = elsewhere.path.slice(0, -wanted.name.length - 1);
       return { source, problem: `imports "${wanted.name}", which is in ${folder}: add --include ${folder}` };
     }
-    const searched = this.folders.filter((folder) => !CARRIED_FOLDERS.includes(folder)).join(', ');
+    const searched = this.around.folders.filter((folder) => !CARRIED_FOLDERS.includes(folder)).join(', ');
     const problem = `imports "${wanted.name}", which is in none of the folders searched (${searched}): add its folder with --include`;
     return { source, problem };
   }
@@ -175,16 +190,24 @@ function listProtos(path: string, includes: readonly string[], problems: Contrac
     const folder = folders.find((candidate) => path.startsWith(candidate + sep)) ?? dirname(path);
     return [{ path, name: slashed(relative(folder, path)), searched: false }];
   }
-  const entries = readdirSync(path, { recursive: true, encoding: 'utf8' });
-  const inside = entries.filter(
-    (entry) => entry.endsWith('.proto') && !entry.split(sep).includes('node_modules'),
-  );
+  const inside = readdirSync(path, { recursive: true, encoding: 'utf8' }).filter(isProtoEntry);
   if (inside.length === 0) problems.push({ problem: `${path}: no .proto file in this folder` });
   return inside
     .sort()
     .map((entry) => join(path, entry))
     .filter((file) => !isFolder(file) && builtInName(slashed(file)) === undefined)
     .map((file) => ({ path: file, name: slashed(relative(path, file)), searched: true }));
+}
+
+/**
+ * Whether a path inside of a folder is a .proto file of that folder's own. Folders with two dots are where Kubernetes keeps
+ * what the links beside them show (AtomicWriter), so that each file would be found twice.
+ */
+export function isProtoEntry(entry: string): boolean {
+  const folders = entry.split(sep).slice(0, -1);
+  return (
+    entry.endsWith('.proto') && !folders.some((part) => part === 'node_modules' || part.startsWith('..'))
+  );
 }
 
 const slashed = (path: string) => path.split(sep).join('/');

@@ -13,6 +13,8 @@ export interface ProtoSources {
   readonly protos: readonly string[];
   /** Folders where imports are looked up, besides each of `protos` itself and the files that we carry. */
   readonly includes: readonly string[];
+  /** Told every path that is read or looked for, whether there is such a file or not. */
+  readonly note?: (path: string) => void;
 }
 
 const SYNTAXES = new Set(['proto2', 'proto3', '2023']);
@@ -21,8 +23,8 @@ const SYNTAXES = new Set(['proto2', 'proto3', '2023']);
  * Throws ContractError that lists files which are missing or malformed (the first mistake in each), and names that are
  * declared nowhere. Services of files that are only imported are not served.
  */
-export function describeProtos({ protos, includes }: ProtoSources): Described {
-  const { files, folders, problems } = findProtoFiles(protos, includes);
+export function describeProtos({ protos, includes, note }: ProtoSources): Described {
+  const { files, folders, problems } = findProtoFiles(protos, includes, note);
   const unknown = files.filter(({ text }) => !SYNTAXES.has(text.syntax));
   if (problems.length > 0 || unknown.length > 0) {
     const known = files.filter((file) => !unknown.includes(file));
