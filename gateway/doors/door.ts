@@ -27,6 +27,10 @@ export interface Exchange {
   readonly variables: readonly string[];
   /** The raw query, without `?`. */
   readonly query: string;
+  /** Whether the query goes on in the body, a form (`http.formOverride`); default false. */
+  readonly form?: boolean;
+  /** Whether the query goes on in the body, a form (`http.formOverride`); default false. */
+  readonly form?: boolean;
 }
 
 /** What all doors share. */

@@ -39,17 +39,22 @@ function unsupported(type: string, accepted: string): HttpError {
   );
 }
 
-/** What the body claims to be. None or JSON is JSON. Throws HttpError 415 with Accept-Post for what we cannot read. */
-function formatOf(request: IncomingMessage, streaming: boolean): Format {
+/**
+ * What the body claims to be. None or JSON is JSON; with `contentTypes: any`, so is all that is not protobuf. Throws
+ * HttpError 415 with Accept-Post for what we cannot read.
+ */
+function formatOf({ request, endpoint }: Exchange, streaming: boolean): Format {
   const header = request.headers['content-type'];
   if (header === undefined) return 'json';
   const { type, parameters } = parseContentType(header);
   const accepted = streaming ? 'application/json, application/x-ndjson' : ACCEPT_POST;
-  const charset = parameters.get('charset');
+  const lenient = endpoint.options.http.contentTypes === 'any';
+  const charset = lenient ? undefined : parameters.get('charset');
   if (charset !== undefined && !/^utf-?8$/i.test(charset)) throw unsupported(`charset ${charset}`, accepted);
   if (type === 'application/json' || type.endsWith('+json') || type === '') return 'json';
   if (streaming && JSON_STREAMS.has(type)) return 'json';
   if (!streaming && PROTOBUF.has(type)) return 'protobuf';
+  if (lenient) return 'json';
   throw unsupported(type, accepted);
 }
 
@@ -109,7 +114,7 @@ async function readOne(exchange: Exchange, limits: BodyLimits): Promise<Message>
   const raw = rawBodiesOf(endpoint).request;
   if (raw !== undefined) return readRaw(request, { raw, bound, limits });
   if (!hasBody(request)) return bound.empty();
-  const format = formatOf(request, false);
+  const format = formatOf(exchange, false);
   const body = await readInflated(request, limits);
   if (format === 'protobuf') return bound.bytes(body);
   return body.length === 0 ? bound.empty() : bound.json(parseJson(body));
@@ -129,7 +134,7 @@ async function readRaw(request: IncomingMessage, { raw, bound, limits }: RawOpti
 async function* readMany(exchange: Exchange, source: BodySource, limit: number): AsyncGenerator<Message> {
   const { request, endpoint, variables, query } = exchange;
   const bound = endpoint.binding.bind(variables, query);
-  formatOf(request, true);
+  formatOf(exchange, true);
   const splitter = new JsonSplitter(limit);
   let index = 0;
   // A stream may rest between two messages, as long as its sender likes.
@@ -194,6 +199,18 @@ function watchWhenIdle({ response }: Exchange, watch: () => void): void {
   response.once('close', () => clearTimeout(timer));
 }
 
+/** The message of a route whose query goes on in the body. */
+function queryAndForm(exchange: Exchange, limits: BodyLimits): () => Promise<Message> {
+  const { request, endpoint, variables, query } = exchange;
+  let message: Promise<Message> | undefined;
+  return () => {
+    message ??= readInflated(request, limits).then((form) =>
+      endpoint.binding.bind(variables, `${query}&${form.toString('latin1')}`).empty(),
+    );
+    return message;
+  };
+}
+
 /**
  * The messages of a call from its URL and body. A route without a body reads none: whatever the client sends is
  * dropped. Errors (415, 413, 408, malformed JSON, a bad path variable or query) come when the messages are pulled.
@@ -203,6 +220,7 @@ export function requestsOf(exchange: Exchange, limits: BodyLimits): Requests {
   const { method, rule, binding } = endpoint;
   if (method.clientStreaming) return streamOf(exchange, limits);
   if (rule.body === '') {
+    if (exchange.form === true) return queryAndForm(exchange, limits);
     request.resume();
     return () => binding.bind(variables, query).empty();
   }
