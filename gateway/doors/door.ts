@@ -29,8 +29,6 @@ export interface Exchange {
   readonly query: string;
   /** Whether the query goes on in the body, a form (`http.formOverride`); default false. */
   readonly form?: boolean;
-  /** Whether the query goes on in the body, a form (`http.formOverride`); default false. */
-  readonly form?: boolean;
 }
 
 /** What all doors share. */
