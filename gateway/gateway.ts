@@ -78,6 +78,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
   };
   const ws = createWebSocketDoor(gateway);
   const handle = createDispatch({
+    config,
     table: gateway.table,
     rest: createRestDoor(gateway),
     sse: createSseDoor(gateway),

@@ -70,6 +70,13 @@ export function retryInfo(ms: number): Detail {
   return detail('RetryInfo', writer.join());
 }
 
+/** google.rpc.RequestInfo: the id by which logs know the request. */
+export function requestInfo(id: string): Detail {
+  const writer = new BinaryWriter();
+  writeStrings(writer, id, '');
+  return detail('RequestInfo', writer);
+}
+
 /** Fields 1 and 2, left out when empty. */
 function writeStrings(writer: BinaryWriter, first: string, second: string): void {
   if (first !== '') writer.tag(1, WireType.LengthDelimited).string(first);

@@ -130,6 +130,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
         socket,
         error: StatusError.from(thrown),
         codec: gateway.table().codec,
+        http: gateway.config.http,
         id: handshake.id,
       });
     }

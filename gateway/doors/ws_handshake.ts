@@ -4,7 +4,9 @@ import type { Socket as NetSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Codec } from '../../src/codec/codec.js';
 import { Code, StatusError } from '../../src/status.js';
-import { HttpError, sendError } from '../http/error.js';
+import { HttpError } from '../http/error.js';
+import type { ErrorConfig } from '../http/error_body.js';
+import { sendError } from '../http/send_error.js';
 
 export type Protocol = 'tidegate.v1.json' | 'tidegate.v1.proto';
 
@@ -109,12 +111,13 @@ export interface Refusal {
   readonly socket: Duplex;
   readonly error: StatusError;
   readonly codec: Codec;
+  readonly http: ErrorConfig;
   /** Request id, where the caller is known. */
   readonly id: string | undefined;
 }
 
 /** Answers a handshake like any refused HTTP call, and closes the connection. */
-export function refuse({ request, socket, error, codec, id }: Refusal): void {
+export function refuse({ request, socket, error, codec, http, id }: Refusal): void {
   if (!socket.writable) {
     socket.destroy();
     return;
@@ -126,7 +129,7 @@ export function refuse({ request, socket, error, codec, id }: Refusal): void {
     response.detachSocket(socket as NetSocket);
     (socket as NetSocket).destroySoon();
   });
-  sendError(response, error, codec, id);
+  sendError(response, error, { codec, http, id });
 }
 
 /**

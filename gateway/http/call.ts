@@ -3,8 +3,8 @@ import type { Call, Reply } from '../../src/call.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Caller, Exchange, Gateway, LiveCall } from '../doors/door.js';
 import { requestsOf } from './body.js';
-import { sendError } from './error.js';
 import { requestId } from './request.js';
+import { discardRest, sendError } from './send_error.js';
 
 /** Writes an accepted reply to the client. Rejects only while nothing has been written yet. */
 export type Respond = (reply: Reply, live: LiveCall) => Promise<void>;
@@ -40,11 +40,16 @@ export async function serveCall(gateway: Gateway, exchange: Exchange, respond: R
     live = { call, cancel, leavesOnDrain: false };
     gateway.live.add(live);
     await respond(await gateway.invoke(call), live);
+    if (!request.complete) discardRest(request);
   } catch (thrown) {
     const error = StatusError.from(thrown);
+    // A reply that could not be shown has a service behind it that is still sending.
+    cancel(error);
     const id = live?.call.id ?? requestId(request.headers['x-request-id']);
     logFailure(gateway, id, error);
-    sendError(response, error, gateway.table().codec, id);
+    const { http, upstreams } = gateway.config;
+    const upstream = upstreams.find(({ name }) => name === endpoint.method.upstream);
+    sendError(response, error, { codec: gateway.table().codec, http, id, upstream });
   } finally {
     response.off('close', onClose);
     if (live !== undefined) gateway.live.delete(live);

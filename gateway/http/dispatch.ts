@@ -1,10 +1,13 @@
 /** Sends each HTTP request to the door that it asks for, or answers that there is none. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { StatusError } from '../../src/status.js';
+import type { Config } from '../config.js';
 import type { Exchange } from '../doors/door.js';
 import { negotiate } from './accept.js';
-import { methodNotAllowed, notFound, sendError } from './error.js';
-import { requestId } from './request.js';
+import { createCors } from './cors.js';
+import { methodNotAllowed, notFound } from './error.js';
+import { rawBodiesOf } from './http_body.js';
+import { sendError } from './send_error.js';
 import type { Table } from './table.js';
 
 type Door = (exchange: Exchange) => Promise<void>;
@@ -17,6 +20,7 @@ export interface DispatchObserver {
 }
 
 export interface DispatchOptions {
+  readonly config: Pick<Config, 'http' | 'origins' | 'cors'>;
   readonly table: () => Table;
   readonly rest: Door;
   readonly sse: Door;
@@ -39,7 +43,9 @@ function wantsEvents({ request, endpoint }: Exchange): boolean {
   const { accept } = request.headers;
   if (!endpoint.method.serverStreaming || request.method === 'HEAD') return false;
   return (
-    accept?.includes('text/event-stream') === true && negotiate(accept, STREAM_OFFERS) === 'text/event-stream'
+    accept?.includes('text/event-stream') === true &&
+    rawBodiesOf(endpoint).response === undefined &&
+    negotiate(accept, STREAM_OFFERS) === 'text/event-stream'
   );
 }
 
@@ -55,7 +61,8 @@ export function splitTarget(target: string): { readonly path: string; readonly q
 
 /** Serves one request; with `next`, a path that nobody here knows is left to it. Never throws. */
 export function createDispatch(options: DispatchOptions) {
-  const { table, rest, sse, admin, observer, draining } = options;
+  const { config, table, rest, sse, admin, observer, draining } = options;
+  const cors = createCors(config);
 
   const serveRest = async (exchange: Exchange): Promise<void> => {
     await rest(exchange);
@@ -76,14 +83,18 @@ export function createDispatch(options: DispatchOptions) {
       return;
     }
     if (draining.aborted) response.shouldKeepAlive = false;
-    const found = table().router.match(verb, path);
+    const { router } = table();
+    if (cors?.preflight(request, response, router, path)) return;
+    const found = router.match(verb, path);
     if (found === undefined) {
       if (next === undefined) throw notFound(path);
       next();
     } else if ('match' in found) {
+      cors?.share(request, response);
       const exchange = { request, response, query, ...found.match };
       void (wantsEvents(exchange) ? serveEvents(exchange) : serveRest(exchange));
     } else if (verb === 'OPTIONS') {
+      cors?.share(request, response);
       response.writeHead(204, { allow: found.allow.join(', ') }).end();
     } else throw methodNotAllowed(verb, found.allow);
   };
@@ -94,7 +105,8 @@ export function createDispatch(options: DispatchOptions) {
     } catch (thrown) {
       const error = StatusError.from(thrown);
       observer.refused(error.row.name.toLowerCase());
-      sendError(response, error, table().codec, requestId(request.headers['x-request-id']));
+      cors?.share(request, response);
+      sendError(response, error, { codec: table().codec, http: config.http });
     }
   };
 }

@@ -1,15 +1,10 @@
-/** A refused call as an HTTP response: status line, headers and the google.rpc.Status body. */
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
-import type { Codec } from '../../src/codec/codec.js';
-import { readRetryDelay } from '../../src/details.js';
+/** Errors for which HTTP has words of its own, and the ones that the gateway makes of a request's HTTP. */
+import type { OutgoingHttpHeaders } from 'node:http';
+import { badRequest } from '../../src/details.js';
 import { Code, StatusError, type StatusErrorOptions } from '../../src/status.js';
-import { responseHeaders } from './headers.js';
-
-/** How long a client may go on sending a body that was refused, in ms. */
-const DISCARD_MS = 2000;
 
 export interface HttpErrorOptions extends StatusErrorOptions {
-  /** Replaces the status that the code's row gives, for what HTTP says more exactly: 405, 413, 415. */
+  /** Replaces the status that the code's row gives, for what HTTP says more exactly: 405, 413, 415, 431. */
   readonly http: number;
   readonly headers?: OutgoingHttpHeaders;
 }
@@ -39,45 +34,19 @@ export function methodNotAllowed(verb: string, allow: readonly string[]): HttpEr
   });
 }
 
+/** INVALID_ARGUMENT about one place of a request (`header x-name`), with google.rpc.BadRequest that names it as the field. */
+export function invalid(place: string, description: string): StatusError {
+  return new StatusError(Code.INVALID_ARGUMENT, `${place}: ${description}`, {
+    details: [badRequest([{ field: place, description }])],
+  });
+}
+
+/** RFC 6585 section 5. */
+export function headersTooLarge(message: string): HttpError {
+  return new HttpError(Code.RESOURCE_EXHAUSTED, message, { http: 431 });
+}
+
 /** The HTTP status a client sees for this error. */
 export function httpStatus(error: StatusError): number {
   return error instanceof HttpError ? error.http : error.row.http;
-}
-
-/** Headers that say more of the refusal: WWW-Authenticate (RFC 6750 section 3), Retry-After (RFC 9110 section 10.2.3). */
-function refusalHeaders(error: StatusError): OutgoingHttpHeaders {
-  const headers: OutgoingHttpHeaders = { ...responseHeaders(error.metadata) };
-  if (error.code === Code.UNAUTHENTICATED) {
-    headers['www-authenticate'] =
-      `Bearer error="invalid_token", error_description="${error.message.replace(/[^ !#-[\]-~]/g, "'")}"`;
-  }
-  const delay = readRetryDelay(error.details);
-  if (delay !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(delay / 1000)));
-  return error instanceof HttpError ? { ...headers, ...error.headers } : headers;
-}
-
-/** Answers with the error, unless the response has begun or the client has left. */
-export function sendError(response: ServerResponse, error: StatusError, codec: Codec, id?: string): void {
-  if (response.headersSent || response.destroyed) return;
-  const body = Buffer.from(codec.printStatus(error));
-  const headers = refusalHeaders(error);
-  headers['content-type'] = 'application/json';
-  headers['content-length'] = body.length;
-  if (id !== undefined) headers['x-request-id'] = id;
-  response.writeHead(httpStatus(error), headers).end(body);
-  if (!response.req.complete) discardRest(response.req);
-}
-
-/**
- * Reads on what the client is still sending, for a short while: to close at once would reset the connection, and
- * the client would see that instead of the answer.
- */
-function discardRest(request: IncomingMessage): void {
-  const { socket } = request;
-  const timer = setTimeout(() => socket.destroy(), DISCARD_MS);
-  timer.unref();
-  request
-    .once('close', () => clearTimeout(timer))
-    .once('end', () => clearTimeout(timer))
-    .resume();
 }

@@ -1,9 +1,14 @@
 /** The HTTP server: listening, what its parser refuses, and closing without cutting an answer short. */
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { randomUUID } from 'node:crypto';
+import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { Code } from '../../src/status.js';
+import { createCodec } from '../../src/codec/codec.js';
+import { badRequest, errorDetailTypes } from '../../src/details.js';
+import { Code, StatusError } from '../../src/status.js';
 import type { Config } from '../config.js';
+import { HttpError, headersTooLarge, httpStatus } from './error.js';
+import { type ErrorConfig, printError } from './error_body.js';
 import { declineUpgrade, isWebSocket, type UpgradeListener } from './upgrade.js';
 
 export interface Listener {
@@ -22,25 +27,61 @@ export interface ListenerOptions {
   readonly upgrade: UpgradeListener;
 }
 
-/** HTTP that the parser refuses, answered as far as a broken connection allows. */
-function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
+/** The parts of HTTP that a parser's error is about; of the others nothing is known but that it is no HTTP. */
+const PLACES: Readonly<Record<string, string>> = {
+  HPE_INVALID_METHOD: 'method',
+  HPE_INVALID_URL: 'path',
+  HPE_INVALID_VERSION: 'version',
+  HPE_INVALID_HEADER_TOKEN: 'headers',
+  HPE_INVALID_CONTENT_LENGTH: 'header content-length',
+  HPE_UNEXPECTED_CONTENT_LENGTH: 'header content-length',
+  HPE_INVALID_TRANSFER_ENCODING: 'header transfer-encoding',
+  HPE_INVALID_CHUNK_SIZE: 'body',
+};
+
+function parserError({ code = '' }: NodeJS.ErrnoException): StatusError {
+  if (code === 'HPE_HEADER_OVERFLOW') return headersTooLarge('headers: too large');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new HttpError(Code.DEADLINE_EXCEEDED, 'the headers of the request did not come in time', {
+      http: 408,
+    });
   }
-  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW';
-  const line = tooLarge ? '431 Request Header Fields Too Large' : '400 Bad Request';
-  const message = tooLarge ? 'headers: too large' : 'the request is not valid HTTP';
-  const body = JSON.stringify({ code: Code.INVALID_ARGUMENT, message, details: [] });
-  socket.end(
-    `HTTP/1.1 ${line}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-  );
+  const place = PLACES[code] ?? 'request';
+  return new StatusError(Code.INVALID_ARGUMENT, `${place}: not valid HTTP`, {
+    details: [badRequest([{ field: place, description: 'not valid HTTP' }])],
+  });
+}
+
+/** HTTP that the parser refuses, answered as far as a broken connection allows: nothing is known of what was asked. */
+function createParserErrorListener(http: ErrorConfig) {
+  const codec = createCodec(errorDetailTypes);
+  return (thrown: NodeJS.ErrnoException, socket: Duplex): void => {
+    // Behind an answer that has begun, another one would be taken for a part of it.
+    const answering =
+      (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent === true;
+    if (thrown.code === 'ECONNRESET' || !socket.writable || answering) {
+      socket.destroy();
+      return;
+    }
+    const error = parserError(thrown);
+    const status = httpStatus(error);
+    const id = randomUUID();
+    const { type, text } = printError({ codec, http, id, error, status, shape: http.errors, path: '' });
+    const lines = [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+      'connection: close',
+      `content-type: ${type}`,
+      `content-length: ${Buffer.byteLength(text)}`,
+      `x-request-id: ${id}`,
+    ];
+    socket.end(`${lines.join('\r\n')}\r\n\r\n${text}`);
+  };
 }
 
 export function createListener({ config, handle, upgrade }: ListenerOptions): Listener {
   // Streams from clients last as long as they last: no limit on the time of a whole request.
   const server = createServer({ maxHeaderSize: config.limits.headerBytes, requestTimeout: 0 }, handle);
-  server.on('clientError', onClientError);
+  server.on('clientError', createParserErrorListener(config.http));
   server.on('upgrade', (request, socket, head) => {
     if (isWebSocket(request)) upgrade(request, socket, head);
     else declineUpgrade(server, request, socket, head);

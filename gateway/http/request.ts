@@ -1,11 +1,12 @@
 /** Reads the caller from an HTTP request: request id, principal, metadata and deadline. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { Metadata } from '../../src/call.js';
 import { ANONYMOUS, type Principal } from '../../src/principal.js';
-import { Code, StatusError } from '../../src/status.js';
+import type { StatusError } from '../../src/status.js';
 import type { Config } from '../config.js';
 import type { Caller } from '../doors/door.js';
+import { invalid } from './error.js';
+import { forwardedOf } from './forwarded.js';
 import { metadataFrom } from './headers.js';
 import type { Endpoint } from './table.js';
 import { parseAuthorization } from './token.js';
@@ -28,7 +29,7 @@ export function requestId(header: string | readonly string[] | undefined): strin
 }
 
 function badTimeout(name: string, expected: string): StatusError {
-  return new StatusError(Code.INVALID_ARGUMENT, `header ${name}: expected ${expected}`);
+  return invalid(`header ${name}`, `expected ${expected}`);
 }
 
 /** Milliseconds from the smallest of the timeout headers, or undefined without any. Throws INVALID_ARGUMENT. */
@@ -72,15 +73,6 @@ export function effectiveTimeout(
   return timeout !== undefined && maxMs > 0 ? Math.min(timeout, maxMs) : timeout;
 }
 
-/** x-forwarded-* as a service should see them: of the peer that really spoke to us. */
-function forwarded(request: IncomingMessage): Metadata {
-  const metadata: Record<string, string> = { 'x-forwarded-proto': 'http' };
-  const { remoteAddress } = request.socket;
-  if (remoteAddress !== undefined) metadata['x-forwarded-for'] = remoteAddress;
-  if (request.headers.host !== undefined) metadata['x-forwarded-host'] = request.headers.host;
-  return metadata;
-}
-
 export interface RequestReaderOptions {
   readonly config: Config;
   /** Throws StatusError UNAUTHENTICATED. */
@@ -89,6 +81,8 @@ export interface RequestReaderOptions {
 
 /** The `identify` of a Gateway: see gateway/doors/door.ts for what it answers and throws. */
 export function createRequestReader({ config, verify }: RequestReaderOptions) {
+  const { trustedHops } = config;
+  const rules = { naming: config.http.headers, behindProxy: trustedHops > 0 };
   return (request: IncomingMessage, endpoint: Endpoint | undefined, token?: string): Caller => {
     const { headers } = request;
     const bearer = token ?? parseAuthorization(headers.authorization);
@@ -96,7 +90,10 @@ export function createRequestReader({ config, verify }: RequestReaderOptions) {
     return {
       id: requestId(headers['x-request-id']),
       principal: bearer === undefined ? ANONYMOUS : verify(bearer),
-      metadata: Object.assign(metadataFrom(headers, config.limits.headerBytes), forwarded(request)),
+      metadata: Object.assign(
+        metadataFrom(headers, config.limits.headerBytes, rules),
+        forwardedOf(request, trustedHops),
+      ),
       deadline: timeout === undefined ? undefined : Date.now() + timeout,
     };
   };

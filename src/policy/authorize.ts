@@ -6,6 +6,16 @@ import { Code, StatusError } from '../status.js';
 
 export type Decision = 'allowed' | 'token_required' | 'token_expired' | 'permission_missing' | 'role_missing';
 
+/** A refusal by the contract's access option: PERMISSION_DENIED, with the permissions that the token lacks, if it is those. */
+export class AccessError extends StatusError {
+  constructor(
+    message: string,
+    readonly permissions: readonly string[],
+  ) {
+    super(Code.PERMISSION_DENIED, message);
+  }
+}
+
 export interface AuthorizeOptions {
   /** Allowed clock difference for a token's expiry, in ms; default 30 s, as when tokens are verified. */
   readonly leewayMs?: number;
@@ -60,12 +70,12 @@ function refusal(decision: Exclude<Decision, 'allowed'>, { method, principal }: 
     case 'permission_missing': {
       const missing = method.access.permissions.filter((each) => !covers(principal.permissions, each));
       const noun = missing.length === 1 ? 'permission' : 'permissions';
-      return new StatusError(Code.PERMISSION_DENIED, `missing ${noun}: ${missing.join(', ')}`);
+      return new AccessError(`missing ${noun}: ${missing.join(', ')}`, missing);
     }
     case 'role_missing': {
       const { roles } = method.access;
       const noun = roles.length === 1 ? 'role' : 'one of the roles';
-      return new StatusError(Code.PERMISSION_DENIED, `missing ${noun}: ${roles.join(', ')}`);
+      return new AccessError(`missing ${noun}: ${roles.join(', ')}`, []);
     }
   }
 }

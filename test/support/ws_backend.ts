@@ -126,6 +126,8 @@ const CONFIG = {
   },
   timeouts: { unaryMs: 30_000, maxMs: 0, acceptMs: 200, heartbeatMs: 25_000, helloMs: 10_000, drainMs: 300 },
   origins: ['https://app.example.com'],
+  http: { errors: 'status', requestInfo: true, headers: 'same' },
+  trustedHops: 0,
 };
 
 /** Settings that a test changes. */
