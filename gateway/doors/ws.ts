@@ -34,7 +34,7 @@ interface Handshake {
 }
 
 export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
-  const { limits, timeouts, origins } = gateway.config;
+  const { limits, timeouts } = gateway.config;
   const live = createLive(timeouts.drainMs);
   const json = createJsonFraming((status) => gateway.table().codec.printStatus(status));
   const server = new WebSocketServer({
@@ -116,7 +116,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     try {
       if (live.draining) throw drainError(gateway);
       checkHandshake(request);
-      checkOrigin(request, origins);
+      checkOrigin(request, gateway.config);
       const url = request.url ?? '';
       const mark = url.indexOf('?');
       const path = mark === -1 ? url : url.slice(0, mark);

@@ -4,8 +4,10 @@ import type { Socket as NetSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Codec } from '../../src/codec/codec.js';
 import { Code, StatusError } from '../../src/status.js';
-import { HttpError } from '../http/error.js';
+import type { Config } from '../config.js';
+import { HttpError, invalid } from '../http/error.js';
 import type { ErrorConfig } from '../http/error_body.js';
+import { hostOf } from '../http/forwarded.js';
 import { sendError } from '../http/send_error.js';
 
 export type Protocol = 'tidegate.v1.json' | 'tidegate.v1.proto';
@@ -13,6 +15,7 @@ export type Protocol = 'tidegate.v1.json' | 'tidegate.v1.proto';
 const JSON_PROTOCOL = 'tidegate.v1.json';
 const PROTO_PROTOCOL = 'tidegate.v1.proto';
 const BEARER = 'bearer.';
+const PROTOCOL_HEADER = 'header sec-websocket-protocol';
 
 /** RFC 6455 section 4.1: 16 bytes in base64. */
 const KEY = /^[+/0-9A-Za-z]{22}==$/;
@@ -25,11 +28,11 @@ function refused(http: number, message: string, headers: Readonly<Record<string,
   return new HttpError(code, message, { http, headers });
 }
 
-/** Throws HttpError 400, 405 or 426 for a request that is no WebSocket handshake of version 13. */
+/** Throws HttpError 405 or 426, or INVALID_ARGUMENT, for a request that is no WebSocket handshake of version 13. */
 export function checkHandshake({ method, headers }: IncomingMessage): void {
   if (method !== 'GET') throw refused(405, 'a WebSocket handshake is a GET', { allow: 'GET' });
   if (headers.upgrade?.toLowerCase() !== 'websocket') {
-    throw refused(400, 'header upgrade: only websocket is served here');
+    throw invalid('header upgrade', 'only websocket is served here');
   }
   if (headers['sec-websocket-version'] !== '13') {
     throw refused(426, 'header sec-websocket-version: expected 13', {
@@ -38,7 +41,7 @@ export function checkHandshake({ method, headers }: IncomingMessage): void {
     });
   }
   if (!KEY.test(headers['sec-websocket-key'] ?? '')) {
-    throw refused(400, 'header sec-websocket-key: expected 16 bytes in base64');
+    throw invalid('header sec-websocket-key', 'expected 16 bytes in base64');
   }
 }
 
@@ -48,12 +51,15 @@ function normalHost(scheme: string, host: string | undefined): string | undefine
   return URL.canParse(url) ? new URL(url).host : undefined;
 }
 
+type OriginRules = Pick<Config, 'origins' | 'trustedHops'>;
+
 /**
  * Throws HttpError 403 for a page of an origin that may not open WebSockets here (RFC 6455 section 10.2). Allowed are
- * the host that was asked, every one of `origins` (`*` is all), and clients that send no Origin: no browsers.
+ * the host that was asked (of trusted proxies, if there are any), every one of `origins` (`*` is all), and clients that send no Origin: no browsers.
  */
-export function checkOrigin({ headers }: IncomingMessage, origins: readonly string[]): void {
-  const { origin, host } = headers;
+export function checkOrigin(request: IncomingMessage, { origins, trustedHops }: OriginRules): void {
+  const { origin } = request.headers;
+  const host = hostOf(request, trustedHops);
   if (origin === undefined || origins.includes('*')) return;
   const url = URL.canParse(origin) ? new URL(origin) : undefined;
   if (url !== undefined && url.host !== '' && url.host === normalHost(url.protocol, host)) return;
@@ -72,16 +78,13 @@ export interface Offer {
 function readBearer(protocol: string): string {
   const text = protocol.slice(BEARER.length);
   if (!BASE64URL.test(text)) {
-    throw new StatusError(
-      Code.UNAUTHENTICATED,
-      'header sec-websocket-protocol: expected base64url after bearer.',
-    );
+    throw new StatusError(Code.UNAUTHENTICATED, `${PROTOCOL_HEADER}: expected base64url after bearer.`);
   }
   return Buffer.from(text, 'base64url').toString();
 }
 
 /**
- * Reads the offered subprotocols. `required`: without one of ours, HttpError 400; else it is 400 only when something
+ * Reads the offered subprotocols. `required`: without one of ours, INVALID_ARGUMENT; else it is that only when something
  * was offered and nothing of ours, since a browser fails a connection whose server picks none of its offer (WHATWG
  * WebSockets, "establish a WebSocket connection"). Throws StatusError UNAUTHENTICATED for a bearer that is not base64url.
  */
@@ -89,13 +92,13 @@ export function readOffer({ headers }: IncomingMessage, required: boolean): Offe
   const header = headers['sec-websocket-protocol'];
   const offered = header === undefined ? [] : header.split(',').map((one) => one.trim());
   if (!offered.every((one) => TOKEN.test(one)) || new Set(offered).size !== offered.length) {
-    throw refused(400, 'header sec-websocket-protocol: expected different names, separated by commas');
+    throw invalid(PROTOCOL_HEADER, 'expected different names, separated by commas');
   }
   const bearers = offered.filter((one) => one.startsWith(BEARER));
-  if (bearers.length > 1) throw refused(400, 'header sec-websocket-protocol: more than one bearer.');
+  if (bearers.length > 1) throw invalid(PROTOCOL_HEADER, 'more than one bearer.');
   const protocol = pickProtocol(offered);
   if (protocol === undefined && (required || offered.length > 0)) {
-    throw refused(400, `header sec-websocket-protocol: offer ${JSON_PROTOCOL} or ${PROTO_PROTOCOL}`);
+    throw invalid(PROTOCOL_HEADER, `offer ${JSON_PROTOCOL} or ${PROTO_PROTOCOL}`);
   }
   return { protocol, token: bearers[0] === undefined ? undefined : readBearer(bearers[0]) };
 }
