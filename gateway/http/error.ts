@@ -25,19 +25,20 @@ export function notFound(path: string): StatusError {
   return new StatusError(Code.NOT_FOUND, `no route for ${path.slice(0, 200)}`);
 }
 
-/** RFC 9110 section 15.5.6. */
-export function methodNotAllowed(verb: string, allow: readonly string[]): HttpError {
+/** RFC 9110 section 15.5.6; `http` is what the configuration wants for it. */
+export function methodNotAllowed(verb: string, allow: readonly string[], http = 405): HttpError {
   const allowed = allow.join(', ');
   return new HttpError(Code.UNIMPLEMENTED, `${verb} is not allowed here; allowed: ${allowed}`, {
-    http: 405,
+    http,
     headers: { allow: allowed },
   });
 }
 
 /** INVALID_ARGUMENT about one place of a request (`header x-name`), with google.rpc.BadRequest that names it as the field. */
-export function invalid(place: string, description: string): StatusError {
+export function invalid(place: string, description: string, cause?: unknown): StatusError {
   return new StatusError(Code.INVALID_ARGUMENT, `${place}: ${description}`, {
     details: [badRequest([{ field: place, description }])],
+    cause,
   });
 }
 

@@ -13,7 +13,7 @@ import {
   inflate,
 } from 'node:zlib';
 import { Code, StatusError } from '../../src/status.js';
-import { HttpError } from './error.js';
+import { HttpError, invalid } from './error.js';
 
 export type RequestCoding = 'gzip' | 'deflate' | 'br';
 
@@ -53,7 +53,7 @@ function tooLarge(limit: number): HttpError {
 
 /** What zlib says of bytes that are not what the header says. Its own words stay in the log. */
 function undecodable(coding: RequestCoding, cause: unknown): StatusError {
-  return new StatusError(Code.INVALID_ARGUMENT, `body: it is not valid ${coding}`, { cause });
+  return invalid('body', `it is not valid ${coding}`, cause);
 }
 
 type Whole = (

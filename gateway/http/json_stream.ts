@@ -1,6 +1,6 @@
 /** Cuts a body of many JSON values (NDJSON, concatenated values, or one array) into values as the bytes arrive. */
-import { Code, StatusError } from '../../src/status.js';
-import { HttpError } from './error.js';
+import { Code, type StatusError } from '../../src/status.js';
+import { HttpError, invalid } from './error.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -135,6 +135,6 @@ export class JsonSplitter {
   }
 
   private broken(what: string): StatusError {
-    return new StatusError(Code.INVALID_ARGUMENT, `body: ${what} (after message ${this.count})`);
+    return invalid('body', `${what} (after message ${this.count})`);
   }
 }

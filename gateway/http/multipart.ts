@@ -1,8 +1,8 @@
 /** multipart/form-data (RFC 7578 over RFC 2046 section 5.1), cut into parts as the bytes arrive. */
 import { isUtf8 } from 'node:buffer';
-import { Code, StatusError } from '../../src/status.js';
+import { Code, type StatusError } from '../../src/status.js';
 import { type MediaType, parseContentType } from './accept.js';
-import { HttpError } from './error.js';
+import { HttpError, invalid } from './error.js';
 import { isMediaType } from './http_body.js';
 
 export interface Part {
@@ -31,14 +31,14 @@ const EMPTY = Buffer.alloc(0);
 const END: FormEvent = { kind: 'end' };
 
 function malformed(what: string): StatusError {
-  return new StatusError(Code.INVALID_ARGUMENT, `body: not a valid multipart form: ${what}`);
+  return invalid('body', `not a valid multipart form: ${what}`);
 }
 
 /** The boundary that a Content-Type names. Throws StatusError INVALID_ARGUMENT when it names none that is one. */
 export function boundaryOf({ parameters }: MediaType): string {
   const boundary = parameters.get('boundary') ?? '';
   if (BOUNDARY.test(boundary)) return boundary;
-  throw new StatusError(Code.INVALID_ARGUMENT, 'header content-type: multipart/form-data needs a boundary');
+  throw invalid('header content-type', 'multipart/form-data needs a boundary');
 }
 
 type State = 'preamble' | 'delimiter' | 'headers' | 'data' | 'epilogue';

@@ -2,6 +2,7 @@
 import type { DescField, DescMessage } from '@bufbuild/protobuf';
 import { badRequest } from '../../src/details.js';
 import { Code, StatusError } from '../../src/status.js';
+import { invalid } from './error.js';
 import { type FieldPath, findField, isParent, printPath, resolveFields, takesText } from './fields.js';
 import { faultOf } from './path.js';
 
@@ -45,7 +46,7 @@ export function parseQuery(query: string, plusIsSpace = true): Parameter[] {
   for (const part of query.split('&')) {
     if (part === '') continue;
     if (parameters.length === MAX_PARAMETERS) {
-      throw new StatusError(Code.INVALID_ARGUMENT, `query: more than ${MAX_PARAMETERS} parameters`);
+      throw invalid('query', `more than ${MAX_PARAMETERS} parameters`);
     }
     const equals = part.indexOf('=');
     const rawName = equals === -1 ? part : part.slice(0, equals);

@@ -7,7 +7,7 @@ import type { Message } from '../../src/call.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Exchange } from '../doors/door.js';
 import { parseContentType } from './accept.js';
-import { HttpError } from './error.js';
+import { HttpError, invalid } from './error.js';
 import { bindHttpBody, encodeHttpBody, type RawBody } from './http_body.js';
 import { boundaryOf, type FormEvent, FormSplitter, type Part } from './multipart.js';
 import type { Bound } from './table.js';
@@ -107,8 +107,7 @@ class FormReader {
 
   private begin(part: Part): void {
     if (this.isText(part) && this.started) {
-      const problem = `form field "${part.name}": it has to come before the first file`;
-      throw new StatusError(Code.INVALID_ARGUMENT, problem);
+      throw invalid(`form field "${part.name}"`, 'it has to come before the first file');
     }
     this.part = part;
     this.opening = true;
@@ -142,7 +141,7 @@ class FormReader {
   private addField(name: string): void {
     const text = Buffer.concat(this.text);
     this.text.length = 0;
-    if (!isUtf8(text)) throw new StatusError(Code.INVALID_ARGUMENT, `form field "${name}": not UTF-8`);
+    if (!isUtf8(text)) throw invalid(`form field "${name}"`, 'not UTF-8');
     this.fields.push(`${encodeURIComponent(name)}=${encodeURIComponent(text.toString('utf8'))}`);
   }
 

@@ -1,5 +1,6 @@
 /** Whether bytes from a client are a message of a type, so that a service is never handed what it cannot read. */
 import { isUtf8 } from 'node:buffer';
+import { badRequest } from '../details.js';
 import { Code, StatusError } from '../status.js';
 import { GROUP, MAP, MAX_DEPTH, MESSAGE, type Plan, wireTypeOf } from './plan.js';
 import type { Plans } from './plans.js';
@@ -75,7 +76,10 @@ export function checkMessage(
   { bytes, place }: { bytes: Uint8Array; place: string },
 ): void {
   const refuse = (reason: string): never => {
-    throw new StatusError(Code.INVALID_ARGUMENT, `${place}: not a valid ${plan.typeName}: ${reason}`);
+    const description = `not a valid ${plan.typeName}: ${reason}`;
+    throw new StatusError(Code.INVALID_ARGUMENT, `${place}: ${description}`, {
+      details: [badRequest([{ field: place, description }])],
+    });
   };
   new Checker(plans, bytes, refuse).fields(plan, bytes.length, 0);
 }

@@ -1,5 +1,6 @@
 /** JSON text to a JSON value, with errors in our own words that name line and column (RFC 8259). */
 import { isUtf8 } from 'node:buffer';
+import { badRequest } from '../details.js';
 import { Code, StatusError } from '../status.js';
 import type { JsonValue, Place } from './codec.js';
 
@@ -18,7 +19,10 @@ export function parseJson(text: string | Uint8Array, place: Place = () => 'body'
 }
 
 function refuse(place: Place, description: string): never {
-  throw new StatusError(Code.INVALID_ARGUMENT, `${place('')}: ${description}`);
+  const field = place('');
+  throw new StatusError(Code.INVALID_ARGUMENT, `${field}: ${description}`, {
+    details: [badRequest([{ field, description }])],
+  });
 }
 
 function decode(bytes: Uint8Array, place: Place): string {

@@ -1,6 +1,7 @@
 /** Call metadata to grpc-js metadata and back, leaving out what belongs to the transport. */
 import { Metadata as GrpcMetadata } from '@grpc/grpc-js';
 import type { Metadata } from '../call.js';
+import { badRequest } from '../details.js';
 import { Code, StatusError } from '../status.js';
 
 export const NO_METADATA: Metadata = Object.freeze({});
@@ -94,10 +95,10 @@ function add(metadata: GrpcMetadata, name: string, value: string): void {
     return;
   }
   if (!VALUE.test(value)) {
-    throw new StatusError(
-      Code.INVALID_ARGUMENT,
-      `header ${name}: only printable ASCII can be sent to a service`,
-    );
+    const description = 'only printable ASCII can be sent to a service';
+    throw new StatusError(Code.INVALID_ARGUMENT, `header ${name}: ${description}`, {
+      details: [badRequest([{ field: `header ${name}`, description }])],
+    });
   }
   metadata.add(name, value.trim());
 }
