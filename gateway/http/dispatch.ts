@@ -3,12 +3,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { StatusError } from '../../src/status.js';
 import type { Config } from '../config.js';
 import type { Exchange } from '../doors/door.js';
-import { negotiate } from './accept.js';
+import { negotiate, parseContentType } from './accept.js';
 import { createCors } from './cors.js';
 import { methodNotAllowed, notFound } from './error.js';
 import { rawBodiesOf } from './http_body.js';
+import { withoutSlashes } from './router.js';
 import { sendError } from './send_error.js';
-import type { Table } from './table.js';
+import type { Endpoint, Router, Table } from './table.js';
 
 type Door = (exchange: Exchange) => Promise<void>;
 
@@ -59,9 +60,31 @@ export function splitTarget(target: string): { readonly path: string; readonly q
     : { path: target.slice(start, mark), query: target.slice(mark + 1) };
 }
 
+function isRoute(router: Router, verb: string, path: string): boolean {
+  return router.match(verb, path) !== undefined;
+}
+
+/** RFC 9110 section 15.4.9. A path that is a route begins with one slash, so that this leads to no other host. */
+function redirect(response: ServerResponse, path: string, query: string): void {
+  const location = query === '' ? path : `${path}?${query}`;
+  response.writeHead(308, { location, 'content-length': 0 }).end();
+}
+
+function isForm({ method, headers }: IncomingMessage): boolean {
+  return (
+    method === 'POST' &&
+    parseContentType(headers['content-type']).type === 'application/x-www-form-urlencoded'
+  );
+}
+
+function takesForm({ method, rule }: Endpoint): boolean {
+  return rule.body === '' && !method.clientStreaming;
+}
+
 /** Serves one request; with `next`, a path that nobody here knows is left to it. Never throws. */
 export function createDispatch(options: DispatchOptions) {
   const { config, table, rest, sse, admin, observer, draining } = options;
+  const { http } = config;
   const cors = createCors(config);
 
   const serveRest = async (exchange: Exchange): Promise<void> => {
@@ -73,6 +96,11 @@ export function createDispatch(options: DispatchOptions) {
     await sse(exchange);
     closed();
     observer.request('sse', exchange.response.statusCode);
+  };
+
+  const serve = (exchange: Exchange): void => {
+    cors?.share(exchange.request, exchange.response);
+    void (wantsEvents(exchange) ? serveEvents(exchange) : serveRest(exchange));
   };
 
   const route = (request: IncomingMessage, response: ServerResponse, next: Next | undefined): void => {
@@ -87,16 +115,21 @@ export function createDispatch(options: DispatchOptions) {
     if (cors?.preflight(request, response, router, path)) return;
     const found = router.match(verb, path);
     if (found === undefined) {
-      if (next === undefined) throw notFound(path);
-      next();
+      if (http.trailingSlash === 'redirect' && isRoute(router, verb, withoutSlashes(path))) {
+        redirect(response, withoutSlashes(path), query);
+      } else if (next === undefined) throw notFound(path);
+      else next();
     } else if ('match' in found) {
-      cors?.share(request, response);
-      const exchange = { request, response, query, ...found.match };
-      void (wantsEvents(exchange) ? serveEvents(exchange) : serveRest(exchange));
+      serve({ request, response, query, ...found.match });
     } else if (verb === 'OPTIONS') {
       cors?.share(request, response);
       response.writeHead(204, { allow: found.allow.join(', ') }).end();
-    } else throw methodNotAllowed(verb, found.allow);
+    } else {
+      const match = http.formOverride && isForm(request) ? router.match('GET', path) : undefined;
+      if (match === undefined || !('match' in match) || !takesForm(match.match.endpoint))
+        throw methodNotAllowed(verb, found.allow, http.wrongMethod);
+      serve({ request, response, query, form: true, ...match.match });
+    }
   };
 
   return (request: IncomingMessage, response: ServerResponse, next?: Next): void => {
@@ -106,7 +139,7 @@ export function createDispatch(options: DispatchOptions) {
       const error = StatusError.from(thrown);
       observer.refused(error.row.name.toLowerCase());
       cors?.share(request, response);
-      sendError(response, error, { codec: table().codec, http: config.http });
+      sendError(response, error, { codec: table().codec, http });
     }
   };
 }

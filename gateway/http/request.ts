@@ -59,7 +59,7 @@ export function timeoutFrom(headers: IncomingMessage['headers']): number | undef
   return smallest;
 }
 
-/** How long a call may take in ms: what the client asks for, else the default for the method's kind, under the maximum. */
+/** How long a call may take in ms: what the client asks for, else the default for the method's kind, under both maxima. */
 export function effectiveTimeout(
   asked: number | undefined,
   endpoint: Endpoint | undefined,
@@ -70,7 +70,9 @@ export function effectiveTimeout(
     endpoint !== undefined && (endpoint.method.serverStreaming || endpoint.method.clientStreaming);
   const preset = streams || unaryMs === 0 ? undefined : unaryMs;
   const timeout = asked ?? preset;
-  return timeout !== undefined && maxMs > 0 ? Math.min(timeout, maxMs) : timeout;
+  const limited = timeout !== undefined && maxMs > 0 ? Math.min(timeout, maxMs) : timeout;
+  const routeMs = endpoint?.options.maxTimeoutMs ?? 0;
+  return routeMs === 0 ? limited : Math.min(limited ?? routeMs, routeMs);
 }
 
 export interface RequestReaderOptions {
