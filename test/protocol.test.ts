@@ -53,7 +53,8 @@ function endpointOf(route: string): Endpoint {
     bytes: (value: Message) => value,
   };
   const binding = { bind: () => bound, print: (message: Message) => Buffer.from(message).toString() };
-  return { method, rule: { body: client ? '*' : '' }, binding } as unknown as Endpoint;
+  const options = { maxTimeoutMs: 0 };
+  return { method, rule: { body: client ? '*' : '' }, binding, options } as unknown as Endpoint;
 }
 
 /** A gateway whose service follows the script of the call's id. */
