@@ -1,82 +1,75 @@
-/** The REST door: one reply as JSON (or protobuf), a stream of replies as JSON lines or one JSON array. */
-import type { OutgoingHttpHeaders } from 'node:http';
-import { isSingle, type Message, type Reply } from '../../src/call.js';
-import { Code, StatusError } from '../../src/status.js';
+/** The REST door: one reply as JSON, protobuf or the bytes that it holds; streams of replies are in rest_stream.ts. */
+import { isSingle, type Message, type Metadata, type Reply } from '../../src/call.js';
 import { negotiate } from '../http/accept.js';
-import { logFailure, serveCall } from '../http/call.js';
-import { responseHeaders } from '../http/headers.js';
-import { write } from '../http/write.js';
+import { serveCall } from '../http/call.js';
+import { addVary, chosenStatus } from '../http/headers.js';
+import { contentTypeOf, rawBodiesOf, readHttpBody } from '../http/http_body.js';
+import { sendWhole } from '../http/reply.js';
+import { headOf } from '../http/trailers.js';
 import type { Exchange, Gateway, LiveCall } from './door.js';
+import { sendStream } from './rest_stream.js';
 
 const JSON_TYPE = 'application/json';
 const PROTOBUF = 'application/x-protobuf';
-const SINGLE_OFFERS = [JSON_TYPE, PROTOBUF, 'application/protobuf'];
-/** The first is what a client gets that does not care: lines are useful at once, even when the stream never ends. */
-const STREAM_OFFERS = ['application/x-ndjson', 'application/jsonl', JSON_TYPE];
+const OFFERS = [JSON_TYPE, PROTOBUF, 'application/protobuf'];
 
-function headersOf(reply: Reply, id: string, type: string): OutgoingHttpHeaders {
-  const headers = responseHeaders(reply.headers);
-  headers['content-type'] = type;
-  headers['x-request-id'] = id;
-  headers['vary'] = 'accept';
-  return headers;
+/** The status that the service chose by `x-http-code`, if its upstream is trusted; else 200. */
+function statusOfReply(
+  { config }: Gateway,
+  { endpoint }: Exchange,
+  reply: Reply,
+  trailers: Metadata,
+): number {
+  if (reply.headers['x-http-code'] === undefined && trailers['x-http-code'] === undefined) return 200;
+  const upstream = config.upstreams.find(({ name }) => name === endpoint.method.upstream);
+  return chosenStatus({ ...reply.headers, ...trailers }, 200, upstream) ?? 200;
 }
 
-function sendSingle(exchange: Exchange, reply: Reply, message: Message, { call }: LiveCall): void {
-  const { request, response, endpoint } = exchange;
+interface Content {
+  readonly type: string;
+  readonly body: Uint8Array;
+  /** Whether another Accept would have been answered differently. */
+  readonly negotiated: boolean;
+}
+
+/** Accept chooses between JSON and protobuf. A client that accepts neither gets JSON: better that than nothing it can read. */
+function contentOf({ request, endpoint }: Exchange, message: Message): Content {
+  const raw = rawBodiesOf(endpoint).response;
+  if (raw !== undefined) {
+    const body = readHttpBody(raw, message);
+    return { type: contentTypeOf(body), body: body.data, negotiated: false };
+  }
   const { accept } = request.headers;
   const type =
-    accept === undefined || accept === '*/*' ? JSON_TYPE : (negotiate(accept, SINGLE_OFFERS) ?? JSON_TYPE);
+    accept === undefined || accept === '*/*' ? JSON_TYPE : (negotiate(accept, OFFERS) ?? JSON_TYPE);
   // A response_body field has no protobuf form of its own: such a route answers JSON alone.
-  const binary = type !== JSON_TYPE && endpoint.rule.responseBody === '';
-  const body = binary ? message : Buffer.from(endpoint.binding.print(message));
-  const headers = headersOf(reply, call.id, binary ? type : JSON_TYPE);
-  Object.assign(headers, responseHeaders(reply.trailers()));
-  headers['content-length'] = body.length;
-  response.writeHead(200, headers).end(body);
+  if (type !== JSON_TYPE && endpoint.rule.responseBody === '')
+    return { type, body: message, negotiated: true };
+  return { type: JSON_TYPE, body: Buffer.from(endpoint.binding.print(message)), negotiated: true };
 }
 
-async function writeMessages(
+function sendSingle(
+  gateway: Gateway,
   exchange: Exchange,
-  messages: AsyncIterable<Message>,
-  array: boolean,
-): Promise<void> {
-  const { response, endpoint } = exchange;
-  let before = array ? '[' : '';
-  for await (const message of messages) {
-    const text = endpoint.binding.print(message);
-    await write(response, array ? `${before}${text}` : `${text}\n`);
-    before = ',';
-  }
-  response.end(array ? (before === '[' ? '[]' : ']') : '');
-}
-
-/** Failure after the head: lines say so in a last line; an array is cut, so that it cannot look complete. */
-async function sendStream(gateway: Gateway, exchange: Exchange, reply: Reply, live: LiveCall): Promise<void> {
-  const { request, response } = exchange;
-  const type = negotiate(request.headers.accept, STREAM_OFFERS) ?? (STREAM_OFFERS[0] as string);
-  response.writeHead(200, { ...headersOf(reply, live.call.id, type), 'x-accel-buffering': 'no' });
-  response.flushHeaders();
-  if (request.method === 'HEAD') {
-    live.cancel(new StatusError(Code.CANCELLED, 'HEAD has no body'));
-    response.end();
-    return;
-  }
-  try {
-    await writeMessages(exchange, reply.messages as AsyncIterable<Message>, type === JSON_TYPE);
-  } catch (thrown) {
-    const error = StatusError.from(thrown);
-    logFailure(gateway, live.call.id, error);
-    if (type === JSON_TYPE) response.destroy();
-    else response.end(`{"error":${gateway.table().codec.printStatus(error)}}\n`);
-  }
+  reply: Reply,
+  { call }: LiveCall,
+): Promise<void> | undefined {
+  const { type, body, negotiated } = contentOf(exchange, reply.messages as Message);
+  const { http } = gateway.config;
+  const metadata = { headers: reply.headers, trailers: reply.trailers() };
+  const status = statusOfReply(gateway, exchange, reply, metadata.trailers);
+  const { headers, trailers } = headOf(exchange.request, metadata, http.headers);
+  headers['content-type'] = type;
+  headers['x-request-id'] = call.id;
+  if (negotiated) addVary(headers, 'accept');
+  return sendWhole(exchange.response, { status, headers, trailers, body }, http);
 }
 
 /** Answers one exchange. Never rejects: what goes wrong is answered or, once the client is gone, dropped. */
 export function createRestDoor(gateway: Gateway): (exchange: Exchange) => Promise<void> {
   return (exchange) =>
     serveCall(gateway, exchange, async (reply, live) => {
-      if (isSingle(reply.messages)) sendSingle(exchange, reply, reply.messages, live);
+      if (isSingle(reply.messages)) await sendSingle(gateway, exchange, reply, live);
       else await sendStream(gateway, exchange, reply, live);
     });
 }

@@ -5,8 +5,9 @@ import type { Message, Metadata, Reply } from '../../src/call.js';
 import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
 import { logFailure, serveCall } from '../http/call.js';
-import { responseHeaders } from '../http/headers.js';
-import { write } from '../http/write.js';
+import { type BodyWriter, chooseCoding, createBodyWriter } from '../http/compress.js';
+import { printStatus } from '../http/error_body.js';
+import { addVary, responseHeaders } from '../http/headers.js';
 import type { Exchange, Gateway, LiveCall } from './door.js';
 
 /** The id of the last event of a finished stream: an EventSource that comes back with it is told to stop (204). */
@@ -51,10 +52,9 @@ function drainEvent(reconnectMs: number): string {
 
 /** The end of a stream, good or bad. One that will not go better when tried again carries the id that stops EventSource. */
 function endEvent(status: string, trailers: Metadata, final: boolean): string {
+  const shown = responseHeaders(trailers);
   const body =
-    Object.keys(trailers).length === 0
-      ? status
-      : `${status.slice(0, -1)},"trailers":${JSON.stringify(trailers)}}`;
+    Object.keys(shown).length === 0 ? status : `${status.slice(0, -1)},"trailers":${JSON.stringify(shown)}}`;
   return printEvent('end', body, final ? FINISHED : undefined);
 }
 
@@ -74,43 +74,59 @@ function eventPrinter(gateway: Gateway, { endpoint }: Exchange): (message: Messa
 }
 
 /** Writes a comment whenever nothing else was written for `ms`, but not into a socket that does not take it. */
-function startHeartbeat(exchange: Exchange, ms: number): { touch: () => void; stop: () => void } {
-  const { response } = exchange;
+function startHeartbeat(
+  { response }: Exchange,
+  writer: BodyWriter,
+  ms: number,
+): { touch: () => void; stop: () => void } {
   const timer = setInterval(() => {
-    if (!response.writableNeedDrain) response.write(': hb\n\n');
+    if (!response.writableNeedDrain) void writer.write(': hb\n\n');
   }, ms);
   timer.unref();
   return { touch: () => timer.refresh(), stop: () => clearInterval(timer) };
 }
 
+/** Writes the head. */
+function begin({ config }: Gateway, { request, response }: Exchange, reply: Reply, id: string): BodyWriter {
+  const { http } = config;
+  const headers = responseHeaders(reply.headers, http.headers);
+  headers['content-type'] = 'text/event-stream';
+  headers['cache-control'] = 'no-cache, no-transform';
+  headers['x-accel-buffering'] = 'no';
+  headers['x-request-id'] = id;
+  addVary(headers, 'accept');
+  if (http.compressEvents) addVary(headers, 'accept-encoding');
+  const coding = http.compressEvents ? chooseCoding(request.headers['accept-encoding']) : undefined;
+  if (coding !== undefined) headers['content-encoding'] = coding;
+  response.writeHead(200, headers);
+  return createBodyWriter(response, coding);
+}
+
 async function stream(gateway: Gateway, exchange: Exchange, reply: Reply, live: LiveCall): Promise<void> {
-  const { response, endpoint } = exchange;
+  const { endpoint } = exchange;
   const { codec } = gateway.table();
   const print = eventPrinter(gateway, exchange);
   const heartbeatMs = endpoint.method.stream.heartbeatMs || gateway.config.timeouts.heartbeatMs;
-  response.writeHead(200, {
-    ...responseHeaders(reply.headers),
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-cache, no-transform',
-    'x-accel-buffering': 'no',
-    'x-request-id': live.call.id,
-    vary: 'accept',
-  });
-  await write(response, openEvent(heartbeatMs, live.call.principal));
-  const heartbeat = startHeartbeat(exchange, heartbeatMs);
+  const { http } = gateway.config;
+  const writer = begin(gateway, exchange, reply, live.call.id);
+  await writer.write(openEvent(heartbeatMs, live.call.principal));
+  const heartbeat = startHeartbeat(exchange, writer, heartbeatMs);
   try {
     for await (const message of reply.messages as AsyncIterable<Message>) {
-      await write(response, print(message));
+      await writer.write(print(message));
       heartbeat.touch();
     }
-    response.end(
+    writer.end(
       endEvent(codec.printStatus({ code: Code.OK, message: '', details: [] }), reply.trailers(), true),
     );
   } catch (thrown) {
     const error = StatusError.from(thrown);
     logFailure(gateway, live.call.id, error);
-    if (error === gateway.draining.reason) response.end(drainEvent(jitter(RETRY_MS)));
-    else response.end(endEvent(codec.printStatus(error), error.metadata, !error.row.retryable));
+    if (error === gateway.draining.reason) writer.end(drainEvent(jitter(RETRY_MS)));
+    else {
+      const status = printStatus({ codec, http, id: live.call.id }, error);
+      writer.end(endEvent(status, error.metadata, !error.row.retryable));
+    }
   } finally {
     heartbeat.stop();
   }
