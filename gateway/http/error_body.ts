@@ -2,7 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Codec } from '../../src/codec/codec.js';
 import { type RpcStatus, requestInfo } from '../../src/details.js';
-import { statusOf } from '../../src/status.js';
+import { Code, statusOf } from '../../src/status.js';
 import type { HttpConfig } from '../config.js';
 import { negotiate } from './accept.js';
 
@@ -26,7 +26,8 @@ export interface ErrorBody {
 const PROBLEM = 'application/problem+json';
 const REQUEST_INFO = '/google.rpc.RequestInfo';
 
-/** An id that stands in a URI as it is (RFC 3986, "fragment"); other characters are escaped. */
+/** What a URI escapes in its path and its fragment (RFC 3986, section 3). */
+const NOT_IN_PATH = /[^!-~]|["<>\\^`{|}#]/g;
 const NOT_IN_FRAGMENT = /[^\w.~:@/?!$&'()*+,;=-]/g;
 
 /** The configured shape, or the problem for a client that names its media type. Wildcards do not ask for it. */
@@ -55,6 +56,19 @@ export interface ErrorOccurrence extends ErrorContext {
   readonly status: number;
   /** The request's path, still encoded. */
   readonly path: string;
+  /** Whether google.rpc.Status stands inside an `error`, as at the end of a stream of results. */
+  readonly wrapped?: boolean;
+}
+
+/** grpc-gateway v1 has two statuses of its own; the others are those of every shape. */
+const V1_STATUS: ReadonlyMap<number, number> = new Map([
+  [Code.CANCELLED, 408],
+  [Code.FAILED_PRECONDITION, 412],
+]);
+
+/** The HTTP status that a shape has for a gRPC code, if it is another than the table's. */
+export function statusInShape(shape: ErrorShape, code: number): number | undefined {
+  return shape === 'grpc-gateway-v1' ? V1_STATUS.get(code) : undefined;
 }
 
 /** The body of one error response. */
@@ -62,10 +76,15 @@ export function printError(occurrence: ErrorOccurrence): ErrorBody {
   const { shape, error, status } = occurrence;
   if (shape === 'problem') return { type: PROBLEM, text: printProblem(occurrence) };
   const text = printStatus(occurrence, error);
-  if (shape === 'status') return { type: 'application/json', text };
-  const { message, details } = JSON.parse(text) as { message: string; details: unknown };
+  const type = 'application/json';
+  if (shape === 'status') return { type, text: occurrence.wrapped === true ? `{"error":${text}}` : text };
+  const { message, details } = JSON.parse(text) as { message: string; details: readonly unknown[] };
+  if (shape === 'grpc-gateway-v1') {
+    const shown = details.length === 0 ? {} : { details };
+    return { type, text: JSON.stringify({ error: message, message, code: error.code, ...shown }) };
+  }
   const body = { code: status, message, status: statusOf(error.code).name, details };
-  return { type: 'application/json', text: JSON.stringify({ error: body }) };
+  return { type, text: JSON.stringify({ error: body }) };
 }
 
 /**
@@ -85,11 +104,7 @@ function printProblem({ codec, error, status, id, path }: ErrorOccurrence): stri
   });
 }
 
-/** Node lets bytes through in a path that a URI does not have. */
+/** Node lets characters through in a path that a URI does not have. */
 function encodePath(path: string): string {
-  return path.replace(/[^!-~]|["<>\\^`{|}#]/g, (character) => `%${hex(character)}`).slice(0, 500);
-}
-
-function hex(character: string): string {
-  return (character.charCodeAt(0) & 0xff).toString(16).toUpperCase().padStart(2, '0');
+  return path.slice(0, 500).replace(NOT_IN_PATH, encodeURIComponent);
 }

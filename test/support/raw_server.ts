@@ -1,5 +1,5 @@
 /** A gRPC server whose handlers see messages as bytes, and calls to try it with. */
-import { createServer, type ServerHttp2Stream } from 'node:http2';
+import { createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo, Socket } from 'node:net';
 import { EmptySchema } from '@bufbuild/protobuf/wkt';
 import {
@@ -80,16 +80,18 @@ export async function startRawServer(
 }
 
 /** An HTTP/2 server that answers each stream as told, for what no gRPC server would do. */
-export async function startHttp2Server(answer: (stream: ServerHttp2Stream) => void): Promise<RawServer> {
+export async function startHttp2Server(
+  answer: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
+): Promise<RawServer> {
   const sockets = new Set<Socket>();
   const server = createServer();
   server.on('connection', (socket: Socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
-  server.on('stream', (stream) => {
+  server.on('stream', (stream, headers) => {
     stream.on('error', () => {});
-    answer(stream);
+    answer(stream, headers);
   });
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
