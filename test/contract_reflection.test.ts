@@ -1,26 +1,17 @@
 /** A contract by server reflection, from servers that do it well, differently, badly and not at all. */
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Invoke } from '../src/call.js';
-import { type Contract, ContractError, type ContractProblem } from '../src/contract/contract.js';
-import { type ContractSources, loadContract } from '../src/contract/load.js';
 import { describeProtos } from '../src/contract/protos.js';
-import { describeByReflection } from '../src/contract/reflection.js';
-import { createGrpcUpstream, type Upstream } from '../src/upstream/grpc.js';
-import {
-  type ReflectionServer,
-  type ReflectionServerOptions,
-  startReflectionServer,
-} from './support/contracts/reflection_server.js';
+import { createReflecting, reflectionProblems as problemsOf } from './support/contracts/reflecting.js';
+import type { ReflectionServer, ReflectionServerOptions } from './support/contracts/reflection_server.js';
 import { createFolders } from './support/contracts/write.js';
 
 const folders = createFolders();
-const servers: ReflectionServer[] = [];
-const upstreams: Upstream[] = [];
+const reflecting = createReflecting();
+const { load } = reflecting;
 
 afterEach(async () => {
   folders.remove();
-  for (const upstream of upstreams.splice(0)) await upstream.close();
-  for (const server of servers.splice(0)) server.close();
+  await reflecting.close();
 });
 
 const SHOP = {
@@ -46,50 +37,8 @@ function compile(files: Readonly<Record<string, string>>) {
   return describeProtos({ protos: [folders.write(files)], includes: [] }).files;
 }
 
-async function start(options: Partial<ReflectionServerOptions> = {}): Promise<ReflectionServer> {
-  const server = await startReflectionServer({ files: compile(SHOP), services: SERVICES, ...options });
-  servers.push(server);
-  return server;
-}
-
-function connect(name: string, address: string): Invoke {
-  const upstream = createGrpcUpstream({ name, address, connectMs: 500 });
-  upstreams.push(upstream);
-  return upstream.invoke;
-}
-
-interface Wanted {
-  readonly services?: readonly string[];
-  readonly timeoutMs?: number;
-}
-
-/** The contract of upstreams at these addresses. */
-function load(
-  addresses: Readonly<Record<string, string>>,
-  wanted: Readonly<Record<string, Wanted>> = {},
-): Promise<Contract> {
-  const names = Object.keys(addresses);
-  const sources: ContractSources = {
-    protos: [],
-    includes: [],
-    descriptors: [],
-    upstreams: names.map((name) => ({ name, services: wanted[name]?.services ?? [] })),
-    reflect: (upstream) =>
-      describeByReflection(connect(upstream.name, addresses[upstream.name] as string), {
-        upstream,
-        timeoutMs: wanted[upstream.name]?.timeoutMs ?? 5_000,
-      }),
-  };
-  return loadContract(sources);
-}
-
-async function problemsOf(loading: Promise<Contract>): Promise<readonly ContractProblem[]> {
-  const error = await loading.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (error instanceof ContractError) return error.problems;
-  throw error ?? new Error('there was no problem');
+function start(options: Partial<ReflectionServerOptions> = {}): Promise<ReflectionServer> {
+  return reflecting.start({ files: compile(SHOP), services: SERVICES, ...options });
 }
 
 describe('server reflection', () => {
@@ -126,11 +75,17 @@ describe('server reflection', () => {
     const files = compile(SHOP).map((file) =>
       file.name === 'lib/money.proto' ? { ...file, name: money } : file,
     );
-    const server = await start({ files, hidden, renamed: { 'lib/money.proto': money } });
-    const problems = await problemsOf(load({ shop: server.address }));
-    const missing = (from: string, type: string) =>
-      expect.objectContaining({ problem: `${from} needs ${type}, which no file declares` });
-    expect(problems).toEqual([missing('shop.v1.Item.price', 'lib.Money')]);
+    const gone = await start({ files: files.filter(({ name }) => name !== money), hidden });
+    expect(await problemsOf(load({ shop: gone.address }))).toEqual([
+      {
+        problem:
+          'upstream shop describes itself wrongly by server reflection: shop.proto: shop.v1.Item.price needs lib.Money, which no file declares: give its contract with --proto or --descriptors',
+      },
+    ]);
+
+    // Found by the name of the type, where that of the file leads nowhere.
+    const byType = await start({ files, hidden });
+    expect((await load({ shop: byType.address })).types.getMessage('lib.Money')?.file.proto.name).toBe(money);
 
     const odd = await start({
       files,

@@ -9,6 +9,7 @@ export async function check(config: Config, io: Io): Promise<number> {
   const { table, close } = await openTable(config);
   await close();
   for (const problem of table.shadowed) io.err(`not served: ${printProblem(problem)}`);
+  for (const warning of table.contract.warnings ?? []) io.err(warning);
   if (config.auth.keys.length === 0) io.err(NO_KEYS);
   io.out(`ok: ${count(table.contract.methods.length, 'method')}, ${count(table.endpoints.length, 'route')}`);
   return 0;

@@ -11,6 +11,7 @@ export async function routes(config: Config, { json }: { readonly json: boolean 
   const { table, close } = await openTable(config);
   io.out(json ? JSON.stringify(listRoutes(table), undefined, 2) : formatRoutes(table));
   for (const problem of table.shadowed) io.err(`not served: ${printProblem(problem)}`);
+  for (const warning of table.contract.warnings ?? []) io.err(warning);
   await close();
   return 0;
 }

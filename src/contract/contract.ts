@@ -6,6 +6,8 @@ export interface Contract {
   readonly methods: readonly Method[];
   /** Every message, enum and extension, for JSON and for google.protobuf.Any. */
   readonly types: FileRegistry;
+  /** What a person should know before serving it, a line each; default nothing. */
+  readonly warnings?: readonly string[];
 }
 
 /** One thing that is wrong in a contract. */

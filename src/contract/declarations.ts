@@ -61,10 +61,19 @@ function shape(declaration: Declaration): JsonValue {
   }
 }
 
-/** Compilers differ in where they put map entries among nested messages, and in writing options that set nothing. */
+/**
+ * Compilers differ in where they put map entries among nested messages, and in writing options that set nothing. What is
+ * reserved means nothing to readers of messages.
+ */
 function canonical(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  const { nestedType, options, ...rest } = value as Record<string, unknown>;
+  const {
+    nestedType,
+    options,
+    reservedRange: _range,
+    reservedName: _name,
+    ...rest
+  } = value as Record<string, unknown>;
   const named = (nestedType ?? []) as { readonly name: string }[];
   const sorted = [...named].sort((a, b) => (a.name < b.name ? -1 : 1));
   const set = options !== undefined && Object.keys(options as object).length > 0;

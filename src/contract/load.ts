@@ -6,10 +6,11 @@ import { assignUpstreams, type ContractUpstream } from './assign.js';
 import { type Contract, ContractError, type ContractProblem } from './contract.js';
 import type { Described } from './described.js';
 import { describeDescriptorSet } from './descriptors.js';
-import { type Merged, mergeDescribed } from './merge.js';
+import { brokenReflection, type Merged, mergeDescribed } from './merge.js';
 import { readMethods } from './methods.js';
 import { createOverrides } from './overrides.js';
 import { describeProtos } from './protos.js';
+import { reflectionWarnings } from './reflection.js';
 import { readServiceConfig, type ServiceConfig } from './service_config.js';
 import { carriedPath } from './well_known.js';
 
@@ -83,7 +84,7 @@ export function buildContract(
   const problems = [...found];
   const complete = problems.length === 0;
   const merged = mergeDescribed([...carriedFor(parts), ...parts], problems);
-  const types = buildTypes(merged, problems);
+  const types = buildTypes(merged, parts, problems);
   if (complete && merged.services.size === 0)
     problems.push({ problem: 'the contract has no service to serve' });
   // Without one of the sources, services would seem to lack upstreams, upstreams services, and rules methods.
@@ -91,7 +92,7 @@ export function buildContract(
   const overrides = createOverrides(configs, types, complete ? problems : []);
   const methods = readMethods(types, merged, { upstreams: assigned, overrides, problems });
   if (problems.length > 0) throw new ContractError(problems);
-  return { methods, types };
+  return { methods, types, warnings: reflectionWarnings(parts, methods) };
 }
 
 /**
@@ -122,18 +123,31 @@ export function fingerprintOf({ parts, configs }: Description): string {
 function carriedFor(parts: readonly Described[]): Described[] {
   const present = new Set(parts.flatMap((part) => part.files.map((file) => file.name)));
   const wanted = new Set(parts.flatMap((part) => part.files.flatMap((file) => file.dependency)));
+  for (const { files } of parts) {
+    // A server that names its files after packages: ours have all that it has forgotten.
+    if (files.some(({ package: pkg, name }) => pkg === 'google.api' && !name.startsWith('google/api/')))
+      wanted.add('google/api/annotations.proto');
+  }
   const protos = [...wanted].flatMap((name) => (present.has(name) ? [] : (carriedPath(name) ?? [])));
   if (protos.length === 0) return [];
   return [{ ...describeProtos({ protos, includes: [] }), services: new Set() }];
 }
 
-function buildTypes({ files }: Merged, problems: ContractProblem[]): FileRegistry {
+function buildTypes(
+  { files }: Merged,
+  parts: readonly Described[],
+  problems: ContractProblem[],
+): FileRegistry {
   try {
     return createFileRegistry(create(FileDescriptorSetSchema, { file: [...files] }));
   } catch (error) {
     // The library checks descriptors while it links them, and throws plain errors: news only if nothing explains it.
     const why = (error instanceof Error && error.message) || 'they are malformed';
-    if (problems.length === 0) problems.push({ problem: `the descriptors do not fit together: ${why}` });
+    const problem = { problem: `the descriptors do not fit together: ${why}` };
+    const [only, another] = parts;
+    const upstream = another === undefined ? only?.upstream : undefined;
+    if (problems.length === 0)
+      problems.push(upstream === undefined ? problem : brokenReflection(upstream, [problem]));
     return createFileRegistry(create(FileDescriptorSetSchema));
   }
 }

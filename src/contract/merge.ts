@@ -6,7 +6,7 @@ import {
   FileDescriptorProtoSchema,
 } from '@bufbuild/protobuf/wkt';
 import type { Source } from '../method.js';
-import type { ContractProblem } from './contract.js';
+import { type ContractProblem, printProblem } from './contract.js';
 import { type Declaration, declarationsOf, meaningOf, referencesOf, typeNames } from './declarations.js';
 import { type Described, qualify } from './described.js';
 import { defaultJsonName } from './proto_fields.js';
@@ -27,6 +27,9 @@ interface Known {
   readonly origin: string;
 }
 
+/** Where google/protobuf/*.proto come from. */
+const OURS = 'tidegate';
+
 /**
  * A name declared several times with one meaning is kept once; with different meanings it is a problem, except in
  * packages of Google's, which exist in many versions that work together: of those the first is kept.
@@ -44,8 +47,16 @@ class Merger {
   readonly #sources = new Map<string, Source>();
   /** Files whose imports are known to be missing, so that each missing type is not reported as well. */
   readonly #incomplete = new Set<string>();
+  /** Names of files with the upstream that described them by reflection. */
+  readonly #upstreams = new Map<string, string>();
 
-  constructor(readonly problems: ContractProblem[]) {}
+  constructor(readonly problems: ContractProblem[]) {
+    // Whoever has these under another name, has ours.
+    for (const file of wellKnownFiles()) {
+      for (const declaration of declarationsOf(file))
+        this.#known.set(declaration.name, { declaration, file, origin: OURS });
+    }
+  }
 
   add(part: Described): void {
     const names = new Set(part.files.map((file) => file.name));
@@ -70,7 +81,7 @@ class Merger {
     }
   }
 
-  #addFile(original: FileDescriptorProto, { origin }: Described): void {
+  #addFile(original: FileDescriptorProto, { origin, upstream }: Described): void {
     const file = clone(FileDescriptorProtoSchema, original);
     for (const message of file.messageType) completeMessage(message);
     for (const field of file.extension) field.jsonName ||= defaultJsonName(field.name);
@@ -89,12 +100,13 @@ class Merger {
       file.name = this.#unusedName(file.name);
     }
     this.#files.set(file.name, file);
+    if (upstream !== undefined) this.#upstreams.set(file.name, upstream);
     this.#addSources(original);
   }
 
   #compare(known: Known, other: Known): void {
     const { kind, name } = known.declaration;
-    if (name.startsWith('google.')) return;
+    if (name.startsWith('google.') || known.origin === OURS) return;
     if (meaningOf(known.declaration, known.file) === meaningOf(other.declaration, other.file)) return;
     const place = ({ file, origin }: Known) => `${file.name} (${origin})`;
     const problem = `${kind} ${name} is declared differently in ${place(known)} and in ${place(other)}`;
@@ -127,12 +139,21 @@ class Merger {
     const owners = new Map<string, string>();
     for (const file of wellKnownFiles()) for (const type of typeNames(file)) owners.set(type, file.name);
     for (const file of this.#files.values()) for (const type of typeNames(file)) owners.set(type, file.name);
-    for (const file of this.#files.values()) this.#linkFile(file, owners);
+    const described = new Map<string, ContractProblem[]>();
+    for (const file of this.#files.values()) {
+      const problems = this.#linkFile(file, owners);
+      const upstream = this.#upstreams.get(file.name);
+      if (upstream === undefined) this.problems.push(...problems);
+      else described.set(upstream, [...(described.get(upstream) ?? []), ...problems]);
+    }
+    for (const [upstream, problems] of described)
+      if (problems.length > 0) this.problems.push(brokenReflection(upstream, problems));
     return { files: this.#sorted(), services: this.#services, sources: this.#sources };
   }
 
   /** Makes a file's imports say what it uses: files may have been renamed, or dropped for others with the same content. */
-  #linkFile(file: FileDescriptorProto, owners: ReadonlyMap<string, string>): void {
+  #linkFile(file: FileDescriptorProto, owners: ReadonlyMap<string, string>): ContractProblem[] {
+    const problems: ContractProblem[] = [];
     const dependency = new Set(
       file.dependency.filter((name) => this.#files.has(name) || wellKnownFile(name)),
     );
@@ -140,7 +161,7 @@ class Merger {
       const owner = owners.get(type);
       if (owner !== undefined && owner !== file.name) dependency.add(owner);
       if (owner !== undefined || this.#incomplete.has(file.name)) continue;
-      this.problems.push({
+      problems.push({
         source: { file: file.name },
         problem: `${from} needs ${type}, which no file declares`,
       });
@@ -149,6 +170,7 @@ class Merger {
     file.dependency = [...dependency];
     file.publicDependency = file.dependency.flatMap((name, index) => (reexported.has(name) ? [index] : []));
     file.weakDependency = [];
+    return problems;
   }
 
   #sorted(): FileDescriptorProto[] {
@@ -164,6 +186,16 @@ class Merger {
     for (const name of this.#files.keys()) visit(name);
     return [...sorted];
   }
+}
+
+/** One problem for all that is wrong with what a server says of itself: nobody can put that right file by file. */
+export function brokenReflection(upstream: string, problems: readonly ContractProblem[]): ContractProblem {
+  const [first] = problems.map(printProblem);
+  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
+  const advice = 'give its contract with --proto or --descriptors';
+  return {
+    problem: `upstream ${upstream} describes itself wrongly by server reflection: ${first}${more}: ${advice}`,
+  };
 }
 
 /** Some servers describe their files without JSON names, which JSON needs. */

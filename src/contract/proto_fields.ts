@@ -38,7 +38,7 @@ export function defaultJsonName(name: string): string {
 }
 
 /** protoc's name of the nested message behind a map field: `unit_prices` is `UnitPricesEntry`. */
-function mapEntryName(name: string): string {
+export function mapEntryName(name: string): string {
   return `${name.replace(/(?:^|_+)(.?)/g, (_, next: string) => next.toUpperCase())}Entry`;
 }
 

@@ -1,16 +1,14 @@
 /** A contract from a running service, by gRPC server reflection (grpc/reflection/v1/reflection.proto). */
-import { fromBinary } from '@bufbuild/protobuf';
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import { EmptySchema, type FileDescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
-import type { Call, Invoke, Message } from '../call.js';
+import type { FileDescriptorProto } from '@bufbuild/protobuf/wkt';
+import type { Invoke } from '../call.js';
 import type { Method } from '../method.js';
-import { ANONYMOUS } from '../principal.js';
-import { Code, StatusError, statusOf } from '../status.js';
+import { Code, StatusError } from '../status.js';
 import { type ContractUpstream, claims } from './assign.js';
 import { ContractError } from './contract.js';
 import type { Described } from './described.js';
-import { wellKnownFile } from './well_known.js';
-import { bytesOf, numberOf, readFields, textOf, type WireField } from './wire.js';
+import { missingNames, resolveNames, restoreShape } from './rebuilt.js';
+import { type Answer, malformed, reflectionMethod, Talk } from './reflection_talk.js';
+import { wellKnownFile, wellKnownFiles } from './well_known.js';
 
 export interface ReflectionOptions {
   /** Who is asked. With `services`, only those are described. */
@@ -50,6 +48,17 @@ export async function describeByReflection(
   }
 }
 
+/** Where a server describes its methods, but none with a route: a line for each such upstream. */
+export function reflectionWarnings(parts: readonly Described[], methods: readonly Method[]): string[] {
+  return parts.flatMap(({ upstream, services }) => {
+    const own = methods.filter(({ service }) => services.has(service));
+    if (upstream === undefined || own.length === 0 || own.some(({ routes }) => routes.length > 0)) return [];
+    return [
+      `upstream ${upstream}: its server reflection tells no google.api.http options, so its methods are served by name alone (POST /pkg.Service/Method). Some servers lose options there, those with @grpc/reflection all: --proto or --descriptors gives the contract as it is written`,
+    ];
+  });
+}
+
 function problemOf(error: unknown, { name }: ContractUpstream): { problem: string; temporary?: boolean } {
   const status = StatusError.from(error);
   if (status.code === Code.UNIMPLEMENTED) {
@@ -83,25 +92,38 @@ async function askVersions(
 async function describe(talk: Talk, upstream: ContractUpstream): Promise<Described> {
   const listed = await talk.listServices();
   const served = listed
-    .filter((name) => !NOT_SERVED.test(name))
-    .filter((name) => upstream.services.length === 0 || claims(upstream, name));
+    .filter((symbol) => !NOT_SERVED.test(symbol))
+    .filter((symbol) => upstream.services.length === 0 || claims(upstream, serviceName(symbol)));
   const files = new Files();
   for (const answer of await talk.ask(served.map((symbol) => ({ symbol })))) {
     if ('error' in answer)
       throw malformed(`it lists services whose files it does not have (${answer.error})`);
     files.add(answer.files);
   }
-  for (let missing = files.missing(); missing.length > 0; missing = files.missing()) {
-    const answers = await talk.ask(missing.map((file) => ({ file })));
-    for (const [index, name] of missing.entries()) files.addImport(name, answers[index] as Answer);
+  await askImports(talk, files);
+  // Where the files do not say what they import, or not truly.
+  for (let names = files.missingTypes(); names.length > 0; names = files.missingTypes()) {
+    for (const answer of await talk.ask(names.map((symbol) => ({ symbol }))))
+      if ('files' in answer) files.add(answer.files);
+    await askImports(talk, files);
   }
   return {
     origin: `upstream ${upstream.name}`,
     files: files.all(),
-    services: new Set(served),
+    services: new Set(served.map(serviceName)),
     upstream: upstream.name,
     partial: true,
   };
+}
+
+/** @grpc/reflection puts a dot before the name of a service without a package, and knows it by no other. */
+const serviceName = (symbol: string) => symbol.replace(/^\./, '');
+
+async function askImports(talk: Talk, files: Files): Promise<void> {
+  for (let missing = files.missing(); missing.length > 0; missing = files.missing()) {
+    const answers = await talk.ask(missing.map((file) => ({ file })));
+    for (const [index, name] of missing.entries()) files.addImport(name, answers[index] as Answer);
+  }
 }
 
 /**
@@ -111,10 +133,14 @@ async function describe(talk: Talk, upstream: ContractUpstream): Promise<Describ
 class Files {
   readonly #files = new Map<string, FileDescriptorProto>();
   readonly #asked = new Set<string>();
+  readonly #askedTypes = new Set<string>();
   readonly #renamed = new Map<string, string>();
 
   add(files: readonly FileDescriptorProto[]): void {
-    for (const file of files) if (!this.#files.has(file.name)) this.#files.set(file.name, file);
+    for (const file of files) {
+      if (this.#files.has(file.name)) continue;
+      for (const part of restoreShape(file)) this.#files.set(part.name, part);
+    }
   }
 
   addImport(name: string, answer: Answer): void {
@@ -133,160 +159,20 @@ class Files {
     );
   }
 
+  /** Full names that nobody has answered for yet, and that types which no file declares may have. */
+  missingTypes(): string[] {
+    const names = [...missingNames([...this.#files.values()], wellKnownFiles())];
+    const missing = names.filter((name) => !this.#askedTypes.has(name));
+    for (const name of missing) this.#askedTypes.add(name);
+    return missing;
+  }
+
   all(): FileDescriptorProto[] {
-    for (const file of this.#files.values()) {
+    const files = [...this.#files.values()];
+    for (const file of files) {
       file.dependency = file.dependency.map((name) => this.#renamed.get(name) ?? name);
     }
-    return [...this.#files.values()];
+    resolveNames(files, wellKnownFiles());
+    return files;
   }
 }
-
-type Question = { readonly symbol: string } | { readonly file: string };
-type Answer = { readonly files: readonly FileDescriptorProto[] } | { readonly error: string };
-
-/** Field numbers of ServerReflectionRequest and ServerReflectionResponse. */
-const REQUEST = { file: 3, symbol: 4, listServices: 7 } as const;
-const RESPONSE = { files: 4, services: 6, error: 7 } as const;
-
-/** One reflection stream: questions go out together, and the answers come in their order. */
-class Talk {
-  readonly #waiting: Message[] = [];
-  #wake: () => void = () => {};
-  #ended = false;
-  #replies: AsyncIterator<Message> | undefined;
-  readonly #call: Call;
-
-  constructor(
-    readonly invoke: Invoke,
-    method: Method,
-    signal: AbortSignal,
-  ) {
-    this.#call = {
-      id: `reflection-${method.upstream}`,
-      method,
-      requests: this.#requests(),
-      metadata: {},
-      principal: ANONYMOUS,
-      signal,
-      deadline: undefined,
-    };
-  }
-
-  async listServices(): Promise<string[]> {
-    const [answer] = await this.#exchange([question(REQUEST.listServices, '*')]);
-    const services = (answer ?? []).filter(({ no }) => no === RESPONSE.services).flatMap(messageOf);
-    if (services.length === 0 && !answer?.some(({ no }) => no === RESPONSE.services)) {
-      throw malformed(`it does not list its services (${errorOf(answer ?? []) ?? 'another answer came'})`);
-    }
-    return services.flatMap((service) => {
-      const name = messageOf(service).find(({ no }) => no === 1);
-      return (name && textOf(name)) ?? [];
-    });
-  }
-
-  async ask(questions: readonly Question[]): Promise<Answer[]> {
-    const requests = questions.map((asked) =>
-      'file' in asked ? question(REQUEST.file, asked.file) : question(REQUEST.symbol, asked.symbol),
-    );
-    const answers = await this.#exchange(requests);
-    return answers.map((fields) => {
-      const error = errorOf(fields);
-      if (error !== undefined) return { error };
-      const found = fields.find(({ no }) => no === RESPONSE.files);
-      if (!found) throw malformed('an answer has neither files nor an error');
-      return {
-        files: messageOf(found)
-          .filter(({ no }) => no === 1)
-          .map(fileOf),
-      };
-    });
-  }
-
-  /** The fields of one ServerReflectionResponse for each request. */
-  async #exchange(requests: readonly Message[]): Promise<WireField[][]> {
-    this.#waiting.push(...requests);
-    this.#wake();
-    const answers: WireField[][] = [];
-    while (answers.length < requests.length) {
-      this.#replies ??= await this.#open();
-      const { done, value } = await this.#replies.next();
-      if (done) throw malformed('it ended the stream before it had answered');
-      answers.push(decode(() => readFields(value)));
-    }
-    return answers;
-  }
-
-  async #open(): Promise<AsyncIterator<Message>> {
-    const { messages } = await this.invoke(this.#call);
-    if (messages instanceof Uint8Array) throw malformed('it answered a stream with one message');
-    return messages[Symbol.asyncIterator]();
-  }
-
-  async *#requests(): AsyncGenerator<Message> {
-    while (!this.#ended) {
-      const next = this.#waiting.shift();
-      if (next) yield next;
-      else await new Promise<void>((wake) => (this.#wake = wake));
-    }
-  }
-
-  /** Half-closes, and lets go of the replies; the caller's signal ends what is left. */
-  end(): void {
-    this.#ended = true;
-    this.#wake();
-    this.#replies?.return?.()?.catch(() => {});
-  }
-}
-
-function reflectionMethod(version: string, upstream: string): Method {
-  const service = `grpc.reflection.${version}.ServerReflection`;
-  const name = `${service}/ServerReflectionInfo`;
-  return {
-    name,
-    service,
-    path: `/${name}`,
-    clientStreaming: true,
-    serverStreaming: true,
-    // Requests and replies stay bytes on this path, so that nobody looks at their types.
-    input: EmptySchema,
-    output: EmptySchema,
-    routes: [],
-    access: { public: true, permissions: [], roles: [] },
-    stream: { eventField: '', heartbeatMs: 0 },
-    upstream,
-    source: { file: `grpc/reflection/${version}/reflection.proto` },
-  };
-}
-
-function question(no: number, text: string): Message {
-  return new BinaryWriter().tag(no, WireType.LengthDelimited).string(text).finish();
-}
-
-function errorOf(fields: readonly WireField[]): string | undefined {
-  const error = fields.find(({ no }) => no === RESPONSE.error);
-  if (!error) return undefined;
-  const parts = messageOf(error);
-  const code = parts.find(({ no }) => no === 1);
-  const message = parts.find(({ no }) => no === 2);
-  return `${statusOf((code && numberOf(code)) ?? Code.UNKNOWN).name}: ${(message && textOf(message)) ?? ''}`;
-}
-
-function messageOf(field: WireField): WireField[] {
-  const bytes = bytesOf(field);
-  if (bytes === undefined) throw malformed('a field has the wrong type');
-  return decode(() => readFields(bytes));
-}
-
-function fileOf(field: WireField): FileDescriptorProto {
-  return decode(() => fromBinary(FileDescriptorProtoSchema, bytesOf(field) ?? new Uint8Array()));
-}
-
-function decode<T>(read: () => T): T {
-  try {
-    return read();
-  } catch {
-    throw malformed('it is not a protobuf message of the kind that was asked for');
-  }
-}
-
-const malformed = (what: string) => new StatusError(Code.INTERNAL, `the answer is malformed: ${what}`);

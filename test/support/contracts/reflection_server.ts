@@ -113,8 +113,13 @@ function answer(kind: string, name: string, options: ReflectionServerOptions): U
   });
 }
 
+/** Services, messages and enums; those without a package have a dot before their name, as in @grpc/reflection. */
 function fileOfSymbol(symbol: string, { files }: ReflectionServerOptions): FileDescriptorProto | undefined {
-  return files.find((file) => file.service.some((service) => `${file.package}.${service.name}` === symbol));
+  return files.find((file) =>
+    [...file.service, ...file.messageType, ...file.enumType].some(
+      ({ name }) => `${file.package}.${name}` === symbol,
+    ),
+  );
 }
 
 function fileOfName(
