@@ -38,9 +38,10 @@ export interface HttpConfig extends HttpOptions {
   readonly profile: Profile;
   /**
    * The body of an HTTP error; default status. `status`: google.rpc.Status. `google`: `{"error": {...}}` of Google's APIs.
-   * `problem`: RFC 9457; a request that accepts application/problem+json gets that one anyway.
+   * `problem`: RFC 9457; a request that accepts application/problem+json gets that one anyway. `grpc-gateway-v1`:
+   * `{"error","message","code"}`, and its statuses 408 for CANCELLED and 412 for FAILED_PRECONDITION.
    */
-  readonly errors: 'status' | 'google' | 'problem';
+  readonly errors: 'status' | 'google' | 'problem' | 'grpc-gateway-v1';
   /** Whether errors carry google.rpc.RequestInfo with the request id, as a detail; default true. */
   readonly requestInfo: boolean;
   /**
@@ -88,6 +89,16 @@ export interface ContractConfig {
   readonly includes: readonly string[];
   /** Files that hold an encoded google.protobuf.FileDescriptorSet. */
   readonly descriptors: readonly string[];
+  /**
+   * google.api.Service files (YAML) whose rules stand in for the contract's own options; of several rules for a method the
+   * last one holds.
+   */
+  readonly serviceConfigs: readonly string[];
+  /**
+   * Between two looks whether the contract has changed, in ms; 0 is never; default 1 s for files, which are read only when
+   * they were written to, and 30 s for upstreams that are asked by reflection.
+   */
+  readonly reloadMs?: number | undefined;
   /**
    * Of two routes for the same requests (one HTTP method, one path) the one declared first or last serves them, or the
    * contract is refused; default error.
@@ -146,6 +157,8 @@ export interface TimeoutsConfig {
   readonly bodyMs: number;
   /** Between SIGTERM and the end of calls that are still running, in ms; default 10 s. */
   readonly drainMs: number;
+  /** For upstreams that cannot be asked for their contract yet when the gateway starts, in ms; 0: none; default 30 s. */
+  readonly startMs: number;
 }
 
 export interface Config {

@@ -52,7 +52,7 @@ describe('defaults', () => {
       port: 8080,
       dev: false,
       upstreams: [{ name: 'u1', address: 'localhost:50051', services: [], trusted: false }],
-      contract: { protos: [], includes: [], descriptors: [], duplicateRoutes: 'error' },
+      contract: { protos: [], includes: [], descriptors: [], serviceConfigs: [], duplicateRoutes: 'error' },
       auth: { keys: [], leewaySeconds: 30, roles: {} },
       json: { emitDefaults: false, emitNulls: false, protoNames: false, enumNumbers: false, int64: 'string' },
       limits: {
@@ -71,6 +71,7 @@ describe('defaults', () => {
         helloMs: 10000,
         bodyMs: 20000,
         drainMs: 10000,
+        startMs: 30000,
       },
       http: {
         profile: 'default',

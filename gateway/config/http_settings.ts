@@ -17,7 +17,7 @@ export const HTTP: readonly Setting[] = [
     value: 'SHAPE',
     path: ['http', 'errors'],
     env: ['TIDEGATE_ERRORS'],
-    help: 'body of errors: status (google.rpc.Status), google ({"error": ...}) or problem (RFC 9457)',
+    help: 'body of errors: status (google.rpc.Status), google ({"error": ...}), problem (RFC 9457) or grpc-gateway-v1',
     default: DEFAULTS.http.errors,
   },
   {

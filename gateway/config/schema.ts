@@ -146,7 +146,7 @@ const unknownParameters = oneOf(['reject', 'ignore', 'capture']);
 
 const route = z.strictObject({
   match: leaf('GET /v1/orders or orders.v1.OrdersService/GetOrder, with * for any text', (value) =>
-    typeof value === 'string' && /^(?:\S+ \/\S*|[\w.*]+\/[\w*]+|\*)$/.test(value) ? value : undefined,
+    typeof value === 'string' && /^(?:\S+ \/\S*|[\w.*]+\/[\w*]+|[\w.]*\*)$/.test(value) ? value : undefined,
   ),
   json: z.strictObject(JSON_OPTIONS).partial().optional(),
   unknownFields: unknownFields.optional(),
@@ -164,6 +164,8 @@ export const SCHEMA = z.strictObject({
       protos: texts('a .proto file or a folder'),
       includes: texts('a folder'),
       descriptors: texts('a file'),
+      serviceConfigs: texts('a file'),
+      reloadMs: duration(0).optional(),
       duplicateRoutes: oneOf(['error', 'first', 'last']).default(presetOf('contract.duplicateRoutes')),
     })
     .prefault({}),
@@ -204,12 +206,13 @@ export const SCHEMA = z.strictObject({
       helloMs: duration(1).default(10_000),
       bodyMs: duration(0).default(20_000),
       drainMs: duration(0).default(10_000),
+      startMs: duration(0).default(30_000),
     })
     .prefault({}),
   http: z
     .strictObject({
       profile: oneOf(PROFILES).default('default'),
-      errors: oneOf(['status', 'google', 'problem']).default(presetOf('http.errors')),
+      errors: oneOf(['status', 'google', 'problem', 'grpc-gateway-v1']).default(presetOf('http.errors')),
       requestInfo: boolean().default(presetOf('http.requestInfo')),
       headers: oneOf(['same', 'grpc-gateway']).default(presetOf('http.headers')),
       compressAboveBytes: size(0).default(1024),

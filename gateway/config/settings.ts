@@ -100,6 +100,22 @@ const CONTRACT: readonly Setting[] = [
     help: 'file that holds an encoded FileDescriptorSet',
   },
   {
+    flag: 'service-config',
+    value: 'FILE',
+    repeatable: true,
+    path: ['contract', 'serviceConfigs'],
+    env: ['TIDEGATE_SERVICE_CONFIGS'],
+    help: 'YAML file of type google.api.Service with routes, and access, instead of those in the contract',
+  },
+  {
+    flag: 'reload',
+    value: 'DURATION',
+    path: ['contract', 'reloadMs'],
+    env: ['TIDEGATE_RELOAD'],
+    help: 'between looks whether the contract has changed; 0 is never; SIGHUP looks at once',
+    default: '1s for files, 30s for reflection',
+  },
+  {
     flag: 'duplicate-routes',
     value: 'CHOICE',
     path: ['contract', 'duplicateRoutes'],
@@ -243,6 +259,11 @@ const LIMITS: readonly Setting[] = [
     'a client that sends nothing for this long in the middle of a body gets 408; 0 is never',
   ),
   timeout('drain', 'drainMs', 'between SIGTERM and the end of calls that still run'),
+  timeout(
+    'start-timeout',
+    'startMs',
+    'for services that cannot tell their contract yet when the gateway starts',
+  ),
 ];
 
 function variable(flag: string): string {

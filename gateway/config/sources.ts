@@ -152,7 +152,7 @@ function resolvePaths(tree: Tree, folder: string): void {
   const resolve = (path: unknown) =>
     typeof path === 'string' && path !== '' && !isAbsolute(path) ? join(folder, path) : path;
   const contract = tree.contract as Tree | undefined;
-  for (const name of ['protos', 'includes', 'descriptors']) {
+  for (const name of ['protos', 'includes', 'descriptors', 'serviceConfigs']) {
     if (Array.isArray(contract?.[name])) contract[name] = contract[name].map(resolve);
   }
   const keys = (tree.auth as Tree | undefined)?.keys;
