@@ -1,6 +1,6 @@
 /** A gateway for tests: in this process, on a free port, quiet, with short timeouts. */
 
-import { DEVELOPMENT_SECRET, loadConfig } from '../../gateway/config.js';
+import { type Config, DEVELOPMENT_SECRET, loadConfig } from '../../gateway/config.js';
 import { createGateway, type GatewayServer } from '../../gateway/gateway.js';
 import { signToken } from '../../gateway/http/token.js';
 import { PROBE_PROTO } from './probe.js';
@@ -11,10 +11,11 @@ export interface RunningGateway {
   close(): Promise<void>;
 }
 
-/** In front of `address`, serving probe.proto; further flags of `tidegate serve` may be given. */
+/** In front of `address`, serving probe.proto; other flags of `tidegate serve` may be given, and what has no flag changed. */
 export async function startGateway(
   address: string,
   flags: readonly string[] = ['--proto', PROBE_PROTO],
+  change: (config: Config) => Config = (config) => config,
 ): Promise<RunningGateway> {
   const argv = [
     '--dev',
@@ -28,7 +29,7 @@ export async function startGateway(
     '1s',
     ...flags,
   ];
-  const gateway = await createGateway(loadConfig({ argv, env: {} }));
+  const gateway = await createGateway(change(loadConfig({ argv, env: {} })));
   const { port } = await gateway.listen();
   return { port, gateway, close: () => gateway.close() };
 }

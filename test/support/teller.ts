@@ -1,5 +1,6 @@
 /** The teller of teller.proto: a gRPC server made by hand on HTTP/2, which says around its replies whatever it is told to. */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Config } from '../../gateway/config.js';
 import { encodeStatus } from '../../src/details.js';
 import type { Detail } from '../../src/status.js';
 import { startGateway } from './gateway.js';
@@ -71,6 +72,10 @@ export async function startTeller(): Promise<Teller> {
 }
 
 /** A gateway in front of it. */
-export function startTellerGateway(teller: Teller, flags: readonly string[] = []) {
-  return startGateway(teller.server.address, ['--proto', TELLER_PROTO, ...flags]);
+export function startTellerGateway(
+  teller: Teller,
+  flags: readonly string[] = [],
+  change?: (config: Config) => Config,
+) {
+  return startGateway(teller.server.address, ['--proto', TELLER_PROTO, ...flags], change);
 }
