@@ -42,7 +42,7 @@ async function refusalOf(answer: Response): Promise<{ status: number; message: s
   return { status: answer.status, message: ((await answer.json()) as { message: string }).message };
 }
 
-const send = (path: string, body: BodyInit, type?: string, method = 'POST'): Promise<Response> =>
+const send = (path: string, body: string | Buffer, type?: string, method = 'POST'): Promise<Response> =>
   fetch(url(path), { method, body, ...(type === undefined ? {} : { headers: { 'content-type': type } }) });
 
 /** Sends bytes as they are and keeps the connection; `text` is all that came back. */

@@ -1,5 +1,5 @@
 /** The blob service of blob.proto: a real gRPC server that takes and gives bytes, and tells what it has seen. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { fromBinary } from '@bufbuild/protobuf';
 import { StructSchema } from '@bufbuild/protobuf/wkt';
 import {
@@ -211,7 +211,8 @@ function stream(
 ): void {
   const { mode, name } = call.request;
   const count = mode === 'empty' ? 0 : call.request.count || 3;
-  const data = Buffer.alloc(call.request.bytes || 1000, name);
+  const bytes = call.request.bytes || 1000;
+  const data = mode === 'random' ? randomBytes(bytes) : Buffer.alloc(bytes, name);
   let index = 0;
   if (mode === 'fail-first') {
     call.emit('error', FAILURE);
