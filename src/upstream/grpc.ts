@@ -2,6 +2,7 @@
 import { Channel, type ChannelOptions, connectivityState, credentials } from '@grpc/grpc-js';
 import type { Invoke } from '../call.js';
 import { Code, StatusError } from '../status.js';
+import { watchReconnects } from './reconnect.js';
 import type { Link, Running } from './running.js';
 import { SingleReply } from './single.js';
 import { StreamReply } from './stream.js';
@@ -37,6 +38,11 @@ export interface Upstream {
   state(): UpstreamState;
   /** Begins to connect, if it is not connected, without waiting for a call. */
   connect(): void;
+  /**
+   * Calls `back` whenever a connection that was lost is there again: the service may be another one now. Keeps the
+   * connection up until the result is called.
+   */
+  onReconnect(back: () => void): () => void;
   /** Fails the calls that are still running with UNAVAILABLE and closes the connection. */
   close(): Promise<void>;
 }
@@ -59,6 +65,7 @@ export function createGrpcUpstream(options: GrpcUpstreamOptions): Upstream {
     connect() {
       if (!closed) channel.getConnectivityState(true);
     },
+    onReconnect: (back) => (closed ? () => {} : watchReconnects(channel, back)),
     async close() {
       if (closed) return;
       closed = new StatusError(Code.UNAVAILABLE, 'the gateway is stopping');

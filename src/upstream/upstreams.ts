@@ -10,6 +10,8 @@ export interface Upstreams {
   states(): Readonly<Record<string, UpstreamState>>;
   /** Begins to connect to all of them. */
   connect(): void;
+  /** Calls `back` whenever one of them is connected again, until the result is called; see Upstream. */
+  onReconnect(back: () => void): () => void;
   close(): Promise<void>;
 }
 
@@ -29,6 +31,12 @@ export function createUpstreams(list: readonly Upstream[]): Upstreams {
     states: () => Object.fromEntries(list.map((upstream) => [upstream.name, upstream.state()])),
     connect() {
       for (const upstream of list) upstream.connect();
+    },
+    onReconnect(back) {
+      const stops = list.map((upstream) => upstream.onReconnect(back));
+      return () => {
+        for (const stop of stops) stop();
+      };
     },
     async close() {
       await Promise.all(list.map((upstream) => upstream.close()));
