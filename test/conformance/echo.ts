@@ -16,7 +16,7 @@ export interface EchoService {
   readonly address: string;
   /** Calls that reached it, by the name of their method. */
   readonly reached: string[];
-  /** Calls that were cancelled under it. */
+  /** Calls of Wait, and of Talk before its client was done, that were cancelled. */
   readonly cancelled: string[];
   /** Stops at once. */
   kill(): void;
@@ -44,7 +44,6 @@ type Unary = (call: grpc.ServerUnaryCall<Buffer, Buffer>, reply: grpc.sendUnaryD
 type AnyCall = {
   readonly metadata: grpc.Metadata;
   getDeadline(): grpc.Deadline;
-  on(event: 'cancelled', listener: () => void): unknown;
 };
 
 interface FailRequest {
@@ -94,13 +93,17 @@ function seen(types: Types, rpc: string, { request, call }: { request: JsonValue
   });
 }
 
-type Track = (name: string, call: AnyCall) => void;
+/** Names of calls, in the order of their events. */
+interface Calls {
+  readonly reached: string[];
+  readonly cancelled: string[];
+}
 
-function unaryHandlers(types: Types, track: Track): Record<string, Unary> {
+function unaryHandlers(types: Types, { reached, cancelled }: Calls): Record<string, Unary> {
   const echo =
     (rpc: string): Unary =>
     (call, reply) => {
-      track(rpc, call);
+      reached.push(rpc);
       const headers = new grpc.Metadata();
       headers.set('x-echo', rpc);
       headers.set('x-data-bin', Buffer.from([1, 2, 255]));
@@ -108,7 +111,7 @@ function unaryHandlers(types: Types, track: Track): Record<string, Unary> {
       reply(null, seen(types, rpc, { request: types.decode('Thing', call.request), call }));
     };
   const fail: Unary = (call, reply) => {
-    track('Fail', call);
+    reached.push('Fail');
     reply(failureOf(types, types.decode('FailRequest', call.request) as FailRequest));
   };
   return {
@@ -118,18 +121,22 @@ function unaryHandlers(types: Types, track: Track): Record<string, Unary> {
     Fail: fail,
     FailSecret: fail,
     Reply: (call, reply) => {
-      track('Reply', call);
+      reached.push('Reply');
       const { thing = '' } = types.decode('ReplyRequest', call.request) as { thing?: string };
       reply(null, Buffer.from(thing, 'base64'));
     },
-    Wait: (call) => track('Wait', call),
+    Wait: (call) => {
+      reached.push('Wait');
+      // grpc-js emits this when any call is over: one that never ends by itself was cancelled.
+      call.on('cancelled', () => cancelled.push('Wait'));
+    },
   };
 }
 
-function streamHandlers(types: Types, track: Track): grpc.UntypedServiceImplementation {
+function streamHandlers(types: Types, { reached, cancelled }: Calls): grpc.UntypedServiceImplementation {
   return {
     Stream: (call: grpc.ServerWritableStream<Buffer, Buffer>) => {
-      track('Stream', call);
+      reached.push('Stream');
       const { count = 0, code = 0 } = types.decode('StreamRequest', call.request) as {
         count?: number;
         code?: number;
@@ -139,28 +146,30 @@ function streamHandlers(types: Types, track: Track): grpc.UntypedServiceImplemen
       else setTimeout(() => call.emit('error', { code, details: 'the service gave up' }), count && 30);
     },
     Collect: (call: grpc.ServerReadableStream<Buffer, Buffer>, reply: grpc.sendUnaryData<Buffer>) => {
-      track('Collect', call);
+      reached.push('Collect');
       const things: JsonValue[] = [];
       call.on('data', (thing: Buffer) => things.push(types.decode('Thing', thing)));
       call.on('end', () => reply(null, seen(types, 'Collect', { request: things, call })));
     },
     Talk: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
-      track('Talk', call);
+      reached.push('Talk');
+      let ended = false;
+      call.on('cancelled', () => {
+        if (!ended) cancelled.push('Talk');
+      });
       call.on('data', (thing: Buffer) => call.write(thing));
-      call.on('end', () => call.end());
+      call.on('end', () => {
+        ended = true;
+        call.end();
+      });
     },
   };
 }
 
 /** Starts the service on a free port of 127.0.0.1. */
 export async function startEcho(types: Types): Promise<EchoService> {
-  const reached: string[] = [];
-  const cancelled: string[] = [];
-  const track: Track = (name, call) => {
-    reached.push(name);
-    call.on('cancelled', () => cancelled.push(name));
-  };
-  const handlers = { ...unaryHandlers(types, track), ...streamHandlers(types, track) };
+  const calls: Calls = { reached: [], cancelled: [] };
+  const handlers = { ...unaryHandlers(types, calls), ...streamHandlers(types, calls) };
   const server = new grpc.Server();
   server.addService(definitionOf(Object.keys(handlers)), handlers as grpc.UntypedServiceImplementation);
   const port = await new Promise<number>((resolve, reject) =>
@@ -168,7 +177,7 @@ export async function startEcho(types: Types): Promise<EchoService> {
       error ? reject(error) : resolve(bound),
     ),
   );
-  return { address: `127.0.0.1:${port}`, reached, cancelled, kill: () => server.forceShutdown() };
+  return { address: `127.0.0.1:${port}`, ...calls, kill: () => server.forceShutdown() };
 }
 
 function definitionOf(names: readonly string[]): grpc.ServiceDefinition {

@@ -36,11 +36,7 @@ describe('a key is a field path', () => {
     bad('depth over 64', `${'child.'.repeat(64)}id=x`, /more than 64 levels/),
     ok('1,000 parameters', 'numbers=1&'.repeat(1000), { numbers: Array.from({ length: 1000 }, () => 1) }),
     bad('over 1,000 parameters', 'numbers=1&'.repeat(1001), /more than 1000 parameters/),
-    bad(
-      'unknown, with the name',
-      'nobody=x',
-      /query parameter "nobody": this route knows no such parameter/,
-    ),
+    bad('unknown, with the name', 'nobody=x', /query parameter "nobody": this route knows no such parameter/),
   ]);
 });
 
