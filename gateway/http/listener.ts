@@ -1,6 +1,6 @@
 /** The HTTP server: listening, what its parser refuses, and closing without cutting an answer short. */
 import { randomUUID } from 'node:crypto';
-import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
+import { createServer, type RequestListener, type Server, type ServerOptions, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createCodec } from '../../src/codec/codec.js';
@@ -9,7 +9,11 @@ import { Code, StatusError } from '../../src/status.js';
 import type { Config } from '../config.js';
 import { HttpError, headersTooLarge, httpStatus } from './error.js';
 import { type ErrorConfig, printError } from './error_body.js';
+import { createTurns } from './turns.js';
 import { declineUpgrade, isWebSocket, type UpgradeListener } from './upgrade.js';
+
+/** For a client to send the head of a request, in ms. */
+const HEADERS_TIMEOUT_MS = 20_000;
 
 export interface Listener {
   /** Rejects with the listen error, for example EADDRINUSE. */
@@ -74,16 +78,29 @@ function createParserErrorListener(http: ErrorConfig) {
       `content-length: ${Buffer.byteLength(text)}`,
       `x-request-id: ${id}`,
     ];
-    socket.end(`${lines.join('\r\n')}\r\n\r\n${text}`);
+    // Whether the client closes its side or not: there is nothing more to say.
+    socket.end(`${lines.join('\r\n')}\r\n\r\n${text}`, () => socket.destroy());
   };
 }
 
 export function createListener({ config, handle, upgrade }: ListenerOptions): Listener {
-  // Streams from clients last as long as they last: no limit on the time of a whole request.
-  const server = createServer({ maxHeaderSize: config.limits.headerBytes, requestTimeout: 0 }, handle);
+  const turns = createTurns(handle);
+  const options: ServerOptions = {
+    maxHeaderSize: config.limits.headerBytes,
+    // Streams from clients last as long as they last: no limit on the time of a whole request. Node takes the limit on
+    // the headers from it, so that one is named.
+    requestTimeout: 0,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4,
+  };
+  const server = createServer(options, turns.take);
+  // By default Node drops what comes after the 2,000th header, framing and identity included. Their size is limited.
+  server.maxHeadersCount = 0;
   server.on('clientError', createParserErrorListener(config.http));
   server.on('upgrade', (request, socket, head) => {
-    if (isWebSocket(request)) upgrade(request, socket, head);
+    // The connection still owes an answer, which the new protocol would be mixed with.
+    if (turns.isBusy(socket)) socket.destroy();
+    else if (isWebSocket(request)) upgrade(request, socket, head);
     else declineUpgrade(server, request, socket, head);
   });
   return {

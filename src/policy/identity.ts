@@ -22,7 +22,7 @@ export function identity(): Interceptor {
 }
 
 function identified(metadata: Metadata, principal: Principal, id: string): Metadata {
-  const result: Record<string, string | readonly string[]> = {};
+  const result: Record<string, string | readonly string[]> = Object.create(null);
   for (const name in metadata) {
     const value = metadata[name];
     if (value !== undefined && !isOurs(name)) result[name] = value;

@@ -12,7 +12,7 @@ export function strip(names: readonly string[]): Interceptor {
 }
 
 function without(metadata: Metadata, names: ReadonlySet<string>): Metadata {
-  const result: Record<string, string | readonly string[]> = {};
+  const result: Record<string, string | readonly string[]> = Object.create(null);
   for (const name in metadata) {
     const value = metadata[name];
     if (value !== undefined && !names.has(name)) result[name] = value;

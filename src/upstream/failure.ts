@@ -1,5 +1,5 @@
 /** How a call ended on grpc-js as a StatusError: the service's own words, or ours where grpc-js made the status. */
-import type { StatusObject } from '@grpc/grpc-js';
+import { Metadata, type StatusObject } from '@grpc/grpc-js';
 import { decodeStatus } from '../details.js';
 import { DEADLINE_TEXT } from '../policy/deadline.js';
 import { Code, type Detail, StatusError, statusOf } from '../status.js';
@@ -19,13 +19,20 @@ export interface Origin {
 const LOCAL =
   /^(Connection dropped|Stream refused|Call cancelled|Bandwidth exhausted|Protocol not secure|Received RST_STREAM|No status information|Write error:|Write failed|Received (compressed )?message|Received unary|Failed to (decompress|start)|Deadline exceeded after|No connection established|Name resolution failed|Channel closed|(read|write|connect) E[A-Z]+)/;
 
+const UNREADABLE = 'Failed to decompress a message';
+
 const HTTP = /^Received HTTP status code (\d+)/;
 
 /**
  * The failure to show for a status that is not OK. `peer` is what grpc-js calls the other end, if the call was
  * sent to one; a call that was not sent has no status but a local one.
  */
-export function failureOf(status: StatusObject, origin: Origin, peer: string | undefined): StatusError {
+export function failureOf(
+  given: Partial<StatusObject>,
+  origin: Origin,
+  peer: string | undefined,
+): StatusError {
+  const status = complete(given);
   if (isLocal(status, origin, peer)) {
     const { code, text } = ownWords(status, origin, peer !== undefined);
     return new StatusError(code, text, { cause: new Error(status.details) });
@@ -34,6 +41,15 @@ export function failureOf(status: StatusObject, origin: Origin, peer: string | u
     details: detailsOf(status),
     metadata: fromGrpc(status.metadata),
   });
+}
+
+/** grpc-js leaves out code and text when it could not decompress a message (1.14: resolving-call's cancelWithStatus). */
+function complete({
+  code = Code.INTERNAL,
+  details = UNREADABLE,
+  metadata = new Metadata(),
+}: Partial<StatusObject>): StatusObject {
+  return { code, details, metadata };
 }
 
 /** The failure of a call whose connection went away under it. */

@@ -97,6 +97,15 @@ export abstract class Running implements InterceptingListener {
 
   onReceiveStatus(status: StatusObject): void {
     if (this.ended) return;
+    // grpc-js calls this from a turn of its own: what is thrown here would end the process.
+    try {
+      this.receiveStatus(status);
+    } catch (thrown) {
+      this.endWith(StatusError.from(thrown));
+    }
+  }
+
+  private receiveStatus(status: StatusObject): void {
     if (status.code === Code.OK) {
       this.end();
       this.complete(status);

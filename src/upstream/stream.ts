@@ -32,7 +32,12 @@ export class StreamReply extends Running implements AsyncIterableIterator<Messag
   private acceptTimer: NodeJS.Timeout | undefined;
 
   onReceiveMetadata(metadata: GrpcMetadata): void {
-    if (!this.isEnded) this.acceptWith(fromGrpc(metadata));
+    if (this.isEnded) return;
+    try {
+      this.acceptWith(fromGrpc(metadata));
+    } catch (thrown) {
+      this.fail(StatusError.from(thrown));
+    }
   }
 
   onReceiveMessage(message: Message | null): void {
