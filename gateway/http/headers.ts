@@ -155,7 +155,7 @@ export function metadataFrom(
   { naming = 'same', behindProxy = false }: MetadataRules = {},
 ): Metadata {
   const metadata: Record<string, string | readonly string[]> = Object.create(null);
-  const alsoHopByHop = connectionOptions(headers['connection']);
+  const alsoHopByHop = connectionOptions(headers.connection);
   let bytes = 0;
   for (const key in headers) {
     const value = headers[key];
@@ -165,7 +165,7 @@ export function metadataFrom(
     if (name === undefined) continue;
     bytes += checkHeader(key, name, value);
     metadata[name] = value;
-    if (name === 'grpcgateway-authorization') metadata['authorization'] = value;
+    if (name === 'grpcgateway-authorization') metadata.authorization = value;
   }
   if (bytes > maxBytes) throw headersTooLarge(`headers: more than ${maxBytes} bytes for the service`);
   return metadata;
@@ -243,6 +243,6 @@ export function addVary(headers: OutgoingHttpHeaders, field: string): void {
   const { vary } = headers;
   const said = vary === undefined ? '' : String(vary);
   const fields = said.toLowerCase().split(/[ \t]*,[ \t]*/);
-  if (said === '') headers['vary'] = field;
-  else if (!fields.includes(field) && !fields.includes('*')) headers['vary'] = `${said}, ${field}`;
+  if (said === '') headers.vary = field;
+  else if (!fields.includes(field) && !fields.includes('*')) headers.vary = `${said}, ${field}`;
 }

@@ -65,7 +65,7 @@ function withTrailers(headers: OutgoingHttpHeaders, trailers: Metadata, naming: 
   }
   const names = Object.keys(late);
   if (names.length === 0) return { headers, trailers: undefined };
-  headers['trailer'] = names.join(', ');
+  headers.trailer = names.join(', ');
   return { headers, trailers: late };
 }
 
