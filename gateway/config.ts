@@ -51,7 +51,7 @@ export interface HttpConfig extends HttpOptions {
   readonly headers: 'same' | 'grpc-gateway';
   /** Replies of at least this size are compressed for clients that accept it, streams of lines and arrays too; 0 is none; default 1 KiB. */
   readonly compressAboveBytes: number;
-  /** Whether SSE streams are compressed too, at about 40 KB of memory each; default false. */
+  /** Whether SSE streams are compressed too, at about 140 KB of memory each; default false. */
   readonly compressEvents: boolean;
   /** Whether single replies to GET have an ETag, a hash of the body, and If-None-Match is answered with 304; default false. */
   readonly etag: boolean;

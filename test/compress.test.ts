@@ -11,7 +11,7 @@ import {
   gzipSync,
 } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
-import { chooseCoding, isCompressible } from '../gateway/http/compress.js';
+import { codingOfBody, codingOfStream, isCompressible } from '../gateway/http/compress.js';
 import { matchesTag } from '../gateway/http/etag.js';
 import { Code } from '../src/status.js';
 import { createGrpcUpstream } from '../src/upstream/grpc.js';
@@ -232,18 +232,25 @@ describe('Accept-Encoding', () => {
     ['identity, gzip;q=0.5', undefined],
     ['identity;q=0.2, gzip;q=0.5', 'gzip'],
     ['deflate', undefined],
-    ['gzip;q=abc', 'br;none'],
+    ['gzip;q=abc', undefined],
     ['zstd, compress', undefined],
   ])('%s chooses %s', (header, coding) => {
-    expect(chooseCoding(header)).toBe(coding === 'br;none' ? undefined : coding);
+    expect(codingOfBody(header, 5000, 1024)).toBe(coding);
   });
 
   test('of a client that refuses the plain body compresses a small one too', () => {
-    expect(chooseCoding('gzip, br', 100, 1024)).toBeUndefined();
-    expect(chooseCoding('gzip;q=1.0', 100, 1024)).toBeUndefined();
-    expect(chooseCoding('gzip, identity;q=0', 100, 1024)).toBe('gzip');
-    expect(chooseCoding('br, *;q=0', 100, 1024)).toBe('br');
-    expect(chooseCoding('*;q=0', 5000, 1024)).toBeUndefined();
+    expect(codingOfBody('gzip, br', 100, 1024)).toBeUndefined();
+    expect(codingOfBody('gzip;q=1.0', 100, 1024)).toBeUndefined();
+    expect(codingOfBody('gzip, identity;q=0', 100, 1024)).toBe('gzip');
+    expect(codingOfBody('br, *;q=0', 100, 1024)).toBe('br');
+    expect(codingOfBody('*;q=0', 5000, 1024)).toBeUndefined();
+  });
+
+  test('of a stream prefers gzip, which needs less memory', () => {
+    expect(codingOfStream('gzip, deflate, br')).toBe('gzip');
+    expect(codingOfStream('gzip;q=0.5, br')).toBe('br');
+    expect(codingOfStream('deflate')).toBeUndefined();
+    expect(codingOfStream(undefined)).toBeUndefined();
   });
 
   test('is heeded for text alone, not for what is compressed already', () => {

@@ -47,7 +47,7 @@ export const HTTP: readonly Setting[] = [
     flag: 'compress-events',
     path: ['http', 'compressEvents'],
     env: ['TIDEGATE_COMPRESS_EVENTS'],
-    help: 'compress SSE streams too, at about 40 KB of memory each',
+    help: 'compress SSE streams too, at about 140 KB of memory each',
     default: 'off',
   },
   {

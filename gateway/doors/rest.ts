@@ -61,7 +61,8 @@ function sendSingle(
   const { headers, trailers } = headOf(exchange.request, metadata, http.headers);
   headers['content-type'] = type;
   headers['x-request-id'] = call.id;
-  if (negotiated) addVary(headers, 'accept');
+  if (negotiated && headers.vary === undefined) headers.vary = 'accept';
+  else if (negotiated) addVary(headers, 'accept');
   return sendWhole(exchange.response, { status, headers, trailers, body }, http);
 }
 

@@ -4,7 +4,7 @@ import type { Message, Reply } from '../../src/call.js';
 import { Code, StatusError } from '../../src/status.js';
 import { negotiate } from '../http/accept.js';
 import { logFailure } from '../http/call.js';
-import { type BodyWriter, chooseCoding, createBodyWriter } from '../http/compress.js';
+import { type BodyWriter, codingOfStream, createBodyWriter } from '../http/compress.js';
 import { printStatus } from '../http/error_body.js';
 import { addVary, responseHeaders } from '../http/headers.js';
 import { contentTypeOf, type RawBody, rawBodiesOf, readHttpBody } from '../http/http_body.js';
@@ -98,7 +98,7 @@ function begin(
   headers['x-request-id'] = live.call.id;
   headers['x-accel-buffering'] = 'no';
   if (negotiated) addVary(headers, 'accept');
-  const coding = mayCompress(headers, http) ? chooseCoding(request.headers['accept-encoding']) : undefined;
+  const coding = mayCompress(headers, http) ? codingOfStream(request.headers['accept-encoding']) : undefined;
   if (coding !== undefined) headers['content-encoding'] = coding;
   response.writeHead(200, headers);
   response.flushHeaders();
@@ -130,7 +130,7 @@ async function sendMessages(accepted: Accepted, format: Format): Promise<void> {
       cut(response);
       return;
     }
-    const context = { codec: gateway.table().codec, http, id: live.call.id };
+    const context = { codec: exchange.table.codec, http, id: live.call.id };
     addTrailers(response, error.metadata, http.headers);
     writer.end(`{"error":${printStatus(context, error)}}\n`);
   }

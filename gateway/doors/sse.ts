@@ -5,7 +5,7 @@ import type { Message, Metadata, Reply } from '../../src/call.js';
 import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
 import { logFailure, serveCall } from '../http/call.js';
-import { type BodyWriter, chooseCoding, createBodyWriter } from '../http/compress.js';
+import { type BodyWriter, codingOfStream, createBodyWriter } from '../http/compress.js';
 import { printStatus } from '../http/error_body.js';
 import { addVary, responseHeaders } from '../http/headers.js';
 import type { Exchange, Gateway, LiveCall } from './door.js';
@@ -59,13 +59,13 @@ function endEvent(status: string, trailers: Metadata, final: boolean): string {
 }
 
 /** Prints one message as an event; the name is the value of the contract's event field. */
-function eventPrinter(gateway: Gateway, { endpoint }: Exchange): (message: Message) => string {
+function eventPrinter({ endpoint, table }: Exchange): (message: Message) => string {
   const { binding, method } = endpoint;
   const field: DescField | undefined = method.output.fields.find(
     ({ name }) => name === method.stream.eventField,
   );
   if (field === undefined) return (message) => printEvent('message', binding.print(message));
-  const { codec } = gateway.table();
+  const { codec } = table;
   return (message) => {
     const name: unknown = JSON.parse(codec.printField(method.output, field, message));
     const usable = typeof name === 'string' && EVENT_NAME.test(name) && !RESERVED.has(name);
@@ -96,7 +96,7 @@ function begin({ config }: Gateway, { request, response }: Exchange, reply: Repl
   headers['x-request-id'] = id;
   addVary(headers, 'accept');
   if (http.compressEvents) addVary(headers, 'accept-encoding');
-  const coding = http.compressEvents ? chooseCoding(request.headers['accept-encoding']) : undefined;
+  const coding = http.compressEvents ? codingOfStream(request.headers['accept-encoding']) : undefined;
   if (coding !== undefined) headers['content-encoding'] = coding;
   response.writeHead(200, headers);
   return createBodyWriter(response, coding);
@@ -104,8 +104,8 @@ function begin({ config }: Gateway, { request, response }: Exchange, reply: Repl
 
 async function stream(gateway: Gateway, exchange: Exchange, reply: Reply, live: LiveCall): Promise<void> {
   const { endpoint } = exchange;
-  const { codec } = gateway.table();
-  const print = eventPrinter(gateway, exchange);
+  const { codec } = exchange.table;
+  const print = eventPrinter(exchange);
   const heartbeatMs = endpoint.method.stream.heartbeatMs || gateway.config.timeouts.heartbeatMs;
   const { http } = gateway.config;
   const writer = begin(gateway, exchange, reply, live.call.id);

@@ -16,35 +16,45 @@ import { drained, write } from './write.js';
 export type Coding = 'gzip' | 'br';
 
 /** In the order of preference for a client that does not care: br at this quality is as fast as gzip, and smaller. */
-const CODINGS: readonly Coding[] = ['br', 'gzip'];
+const WHOLE: readonly Coding[] = ['br', 'gzip'];
+/** A stream of br takes four times the memory of one of gzip (570 KB, 140 KB), and compresses small messages no better. */
+const STREAM: readonly Coding[] = ['gzip', 'br'];
 const BROTLI_QUALITY = 4;
 /** Bodies below this size are compressed at once, in about 100 us; larger ones on another thread. In bytes. */
 const SYNC_BYTES = 16 * 1024;
-/** Keeps the memory of a stream small: 2^14 bytes of history instead of 2^15 (gzip) or 2^22 (br). */
-const STREAM_WINDOW_BITS = 14;
+/** Keeps the memory of a stream small: 2^13 bytes of history instead of 2^15 (gzip) or 2^22 (br). */
+const STREAM_WINDOW_BITS = 13;
+const STREAM_CHUNK_BYTES = 4 * 1024;
 
 const ENCODING = /^[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:;[ \t]*q=([0-9.]{1,5})[ \t]*)?$/i;
 
 /**
- * The coding of a body of `size` bytes that an Accept-Encoding header likes best (RFC 9110 section 12.5.3); undefined for none.
- * Below `above` bytes a body is coded only for a client that refuses it plain. One that refuses all that we have gets it
- * plain all the same.
+ * The coding of a body of `size` bytes, if any. Below `above` bytes a body is coded only for a client that refuses it plain.
+ * One that refuses all that we have gets it plain all the same.
  */
-export function chooseCoding(header: string | undefined, size = Infinity, above = 0): Coding | undefined {
+export function codingOfBody(header: string | undefined, size: number, above: number): Coding | undefined {
   if (header === undefined || (size < above && !header.includes(';'))) return undefined;
   const qualities = parseQualities(header);
-  const others = qualities.get('*');
-  const plain = qualities.get('identity') ?? others;
-  if (size < above && plain !== 0) return undefined;
-  let best: { readonly coding: Coding; readonly quality: number } | undefined;
-  for (const coding of CODINGS) {
+  const plain = qualities.get('identity') ?? qualities.get('*');
+  return size < above && plain !== 0 ? undefined : best(qualities, WHOLE);
+}
+
+/** The coding of a streamed body, if any. */
+export function codingOfStream(header: string | undefined): Coding | undefined {
+  return header === undefined ? undefined : best(parseQualities(header), STREAM);
+}
+
+/** The coding that a client likes best (RFC 9110 section 12.5.3). */
+function best(qualities: ReadonlyMap<string, number>, codings: readonly Coding[]): Coding | undefined {
+  let chosen: Coding | undefined;
+  let highest = 0;
+  for (const coding of codings) {
     const alias = coding === 'gzip' ? qualities.get('x-gzip') : undefined;
-    const quality = qualities.get(coding) ?? alias ?? others ?? 0;
-    if (quality > (best?.quality ?? 0)) best = { coding, quality };
+    const quality = qualities.get(coding) ?? alias ?? qualities.get('*') ?? 0;
+    if (quality > highest) [chosen, highest] = [coding, quality];
   }
   // Nobody who names a coding means the plain body, but one who names that too, and likes it better.
-  if (best !== undefined && (qualities.get('identity') ?? 0) > best.quality) return undefined;
-  return best?.coding;
+  return (qualities.get('identity') ?? 0) > highest ? undefined : chosen;
 }
 
 function parseQualities(header: string): ReadonlyMap<string, number> {
@@ -104,10 +114,16 @@ export function createBodyWriter(response: ServerResponse, coding: Coding | unde
 
 function createCoder(coding: Coding): Gzip | BrotliCompress {
   if (coding === 'gzip') {
-    return createGzip({ flush: constants.Z_SYNC_FLUSH, windowBits: STREAM_WINDOW_BITS, memLevel: 6 });
+    return createGzip({
+      flush: constants.Z_SYNC_FLUSH,
+      windowBits: STREAM_WINDOW_BITS,
+      memLevel: 5,
+      chunkSize: STREAM_CHUNK_BYTES,
+    });
   }
   return createBrotliCompress({
     flush: constants.BROTLI_OPERATION_FLUSH,
+    chunkSize: STREAM_CHUNK_BYTES,
     params: {
       [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY,
       [constants.BROTLI_PARAM_LGWIN]: STREAM_WINDOW_BITS,

@@ -1,7 +1,7 @@
 /** A response whose body is there as a whole: framed, validated and compressed as the request asks for. */
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { HttpConfig } from '../config.js';
-import { type Coding, chooseCoding, compress, isCompressible } from './compress.js';
+import { type Coding, codingOfBody, compress, isCompressible } from './compress.js';
 import { codedTag, etagOf, matchesTag } from './etag.js';
 import { addVary } from './headers.js';
 
@@ -57,13 +57,15 @@ export function mayCompress(headers: OutgoingHttpHeaders, { compressAboveBytes }
   if (compressAboveBytes === 0 || typeof type !== 'string' || !isCompressible(type)) return false;
   const control = headers['cache-control'];
   if (control !== undefined && /\bno-transform\b/i.test(String(control))) return false;
-  addVary(headers, 'accept-encoding');
+  // What nearly every reply has; spares the parsing.
+  if (headers.vary === 'accept') headers.vary = 'accept, accept-encoding';
+  else addVary(headers, 'accept-encoding');
   return true;
 }
 
 function codingOf(request: IncomingMessage, reply: WholeReply, http: HttpConfig): Coding | undefined {
   if (!mayCompress(reply.headers, http) || reply.body.length === 0) return undefined;
-  return chooseCoding(request.headers['accept-encoding'], reply.body.length, http.compressAboveBytes);
+  return codingOfBody(request.headers['accept-encoding'], reply.body.length, http.compressAboveBytes);
 }
 
 /** Whether a reply is one that a cache may ask about (RFC 9110 section 13.2.1). */
