@@ -22,6 +22,8 @@ export interface Caller {
 export interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** The table that routed it: a call ends on the one it began with. */
+  readonly table: Table;
   readonly endpoint: Endpoint;
   /** Captured by the path template, decoded, in the template's order. */
   readonly variables: readonly string[];

@@ -81,7 +81,8 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
   /** What a policy refuses is still an HTTP response; what the service refuses is a close code, which browsers can see. */
   const openCall = async (handshake: Handshake, path: string, query: string): Promise<void> => {
     const { request, socket } = handshake;
-    const match = gateway.table().router.matchAny(path);
+    const table = gateway.table();
+    const match = table.router.matchAny(path);
     if (match === undefined) throw notFound(path);
     const { endpoint, variables } = match;
     const { protocol, token } = readOffer(request, false);
@@ -89,7 +90,14 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     handshake.id = caller.id;
     const bound = bindLater(endpoint, variables, query);
     const binary = protocol === undefined ? undefined : protocol === 'tidegate.v1.proto';
-    const call = new SocketCall({ gateway, endpoint, bound, caller, binary });
+    // The call ends on the table that it began with.
+    const call = new SocketCall({
+      gateway: { ...gateway, table: () => table },
+      endpoint,
+      bound,
+      caller,
+      binary,
+    });
     const early = listenEarly(socket, handshake.head, () => call.gone());
     live.add(call, () => socket.destroy());
     try {

@@ -49,7 +49,9 @@ export async function serveCall(gateway: Gateway, exchange: Exchange, respond: R
     logFailure(gateway, id, error);
     const { http, upstreams } = gateway.config;
     const upstream = upstreams.find(({ name }) => name === endpoint.method.upstream);
-    sendError(response, error, { codec: gateway.table().codec, http, id, upstream });
+    const { method, options } = endpoint;
+    const inResults = live !== undefined && method.serverStreaming && options.http.streams === 'result';
+    sendError(response, error, { codec: exchange.table.codec, http, id, upstream, inResults });
   } finally {
     response.off('close', onClose);
     if (live !== undefined) gateway.live.delete(live);

@@ -111,7 +111,8 @@ export function createDispatch(options: DispatchOptions) {
       return;
     }
     if (draining.aborted) response.shouldKeepAlive = false;
-    const { router } = table();
+    const current = table();
+    const { router } = current;
     if (cors?.preflight(request, response, router, path)) return;
     const found = router.match(verb, path);
     if (found === undefined) {
@@ -120,7 +121,7 @@ export function createDispatch(options: DispatchOptions) {
       } else if (next === undefined) throw notFound(path);
       else next();
     } else if ('match' in found) {
-      serve({ request, response, query, ...found.match });
+      serve({ request, response, table: current, query, ...found.match });
     } else if (verb === 'OPTIONS') {
       cors?.share(request, response);
       response.writeHead(204, { allow: found.allow.join(', ') }).end();
@@ -128,7 +129,7 @@ export function createDispatch(options: DispatchOptions) {
       const match = http.formOverride && isForm(request) ? router.match('GET', path) : undefined;
       if (match === undefined || !('match' in match) || !takesForm(match.match.endpoint))
         throw methodNotAllowed(verb, found.allow, http.wrongMethod);
-      serve({ request, response, query, form: true, ...match.match });
+      serve({ request, response, table: current, query, form: true, ...match.match });
     }
   };
 
