@@ -37,8 +37,10 @@ export interface HttpOptions {
   readonly plusIsSpace: boolean;
   /** Whether texts in path and query may also be Go's: durations `1h2m`, booleans `1` or `T`, integers `+7`, masks in proto names. */
   readonly goTexts: boolean;
-  /** Members of a JSON body that its message does not know, and unknown names of enum values: 400, or dropped. */
+  /** Members of a JSON body that its message does not know: 400, or dropped. */
   readonly unknownFields: 'reject' | 'ignore';
+  /** Names of enum values in a JSON body that nobody declared: 400, or dropped with their field, element or entry. */
+  readonly unknownEnumNames: 'reject' | 'ignore';
   /** Whether a PATCH that leaves `update_mask` unset has it filled from the members of its body. */
   readonly fillMask: boolean;
   /** A body of another media type than JSON or protobuf: 415, or read as JSON all the same. */
@@ -164,6 +166,12 @@ export const PROFILE_TABLE: Table = {
     'grpc-gateway': 'ignore',
     envoy: 'ignore',
     why: 'proto3 JSON mapping: rejected by default; both others discard them',
+  },
+  'http.unknownEnumNames': {
+    default: 'reject',
+    'grpc-gateway': 'ignore',
+    envoy: 'reject',
+    why: 'proto3 JSON mapping; DiscardUnknown of protojson covers them, in grpc-gateway v1 and in Envoy they are 400',
   },
   'http.fillMask': {
     default: true,

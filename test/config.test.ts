@@ -96,6 +96,7 @@ describe('defaults', () => {
         plusIsSpace: true,
         goTexts: false,
         unknownFields: 'reject',
+        unknownEnumNames: 'reject',
         fillMask: true,
         contentTypes: 'strict',
         streams: 'bare',

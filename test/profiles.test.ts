@@ -206,16 +206,23 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     {
       rules: [POST],
       request: 'POST /v1/x',
-      body: { color: 'PINK', colors: ['RED', 'PINK'], order: { nope: 1, color: 'PINK', note: 'n' } },
-      gets: [
-        400,
-        { id: 'x', colors: ['RED'], order: { note: 'n' } },
-        { id: 'x', colors: ['RED'], order: { note: 'n' } },
-      ],
+      body: { order: { nope: 1, note: 'n' } },
+      gets: [400, { id: 'x', order: { note: 'n' } }, { id: 'x', order: { note: 'n' } }],
     },
     { rules: [POST], request: 'POST /v1/x', body: { page_size: 'many' }, gets: [400] },
     { rules: [POST], request: 'POST /v1/x', body: { page_size: 1, pageSize: 2 }, gets: [400] },
     { rules: [POST], request: 'POST /v1/x', body: { color: true }, gets: [400] },
+  ],
+  'http.unknownEnumNames': [
+    {
+      rules: [POST],
+      request: 'POST /v1/x',
+      body: { color: 'PINK', colors: ['RED', 'PINK'], order: { color: 'PINK', note: 'n' } },
+      gets: [400, { id: 'x', colors: ['RED'], order: { note: 'n' } }, 400],
+    },
+    { rules: [POST], request: 'POST /v1/x', body: { colors: 'RED' }, gets: [400] },
+    { rules: [POST], request: 'POST /v1/x', body: { color: 1.5 }, gets: [400] },
+    { rules: [ALL], request: 'GET /v1?color=PINK', gets: [400] },
   ],
   'http.fillMask': [
     {

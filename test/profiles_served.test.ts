@@ -204,7 +204,10 @@ describe('http.streams', () => {
   test.each(PROFILES)(
     'a stream that is refused is an HTTP status, and events are events, under %s',
     async (profile) => {
-      expect((await watch(profile, 'fail')).status).toBe(400);
+      const refused = await watch(profile, 'fail');
+      expect(refused.status).toBe(400);
+      const body = await refused.json();
+      expect(body).toMatchObject(profile === 'grpc-gateway' ? { error: { code: 9 } } : { code: 9 });
       const events = await watch(profile, 'some', 'text/event-stream');
       expect(events.headers.get('content-type')).toBe('text/event-stream');
       expect(await events.text()).toMatch(/event: ?message/);
@@ -235,6 +238,35 @@ describe('http.requestInfo and http.headers', () => {
     const mapped = await seen('grpc-gateway');
     expect(mapped).toMatchObject({ tenant: 'a' });
     expect(mapped).not.toHaveProperty('x-tenant');
+  });
+});
+
+describe('http.errors: grpc-gateway-v1', () => {
+  const V1 = 'http: { errors: grpc-gateway-v1, requestInfo: false }';
+  let served: Served;
+  beforeAll(async () => {
+    served = await serve('default', V1);
+  });
+  afterAll(() => served.close());
+
+  test('says the message twice, the code, and details if there are any', async () => {
+    const unknown = await served.ask('GET /v2');
+    expect([unknown.status, await unknown.json()]).toEqual([
+      404,
+      { error: 'no route for /v2', message: 'no route for /v2', code: 5 },
+    ]);
+    const refused = await served.ask('GET /v1/probe/fail');
+    expect([refused.status, await refused.json()]).toMatchObject([
+      412,
+      { error: 'the probe refuses', code: 9, details: [{ fieldViolations: [{ field: 'mode' }] }] },
+    ]);
+  });
+
+  test('has statuses of its own for two codes alone', async () => {
+    expect((await served.ask('GET /v1/probe/unknown')).status).toBe(500);
+    expect((await served.ask('DELETE /v1/probe/ok')).status).toBe(405);
+    expect((await served.ask('GET /v1/probe/ok?nope=1')).status).toBe(400);
+    expect((await at('grpc-gateway').ask('GET /v1/probe/fail')).status).toBe(400);
   });
 });
 

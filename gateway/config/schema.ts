@@ -237,6 +237,7 @@ export const SCHEMA = z.strictObject({
       plusIsSpace: boolean().default(presetOf('http.plusIsSpace')),
       goTexts: boolean().default(presetOf('http.goTexts')),
       unknownFields: unknownFields.default(presetOf('http.unknownFields')),
+      unknownEnumNames: unknownFields.default(presetOf('http.unknownEnumNames')),
       fillMask: boolean().default(presetOf('http.fillMask')),
       contentTypes: oneOf(['strict', 'any']).default(presetOf('http.contentTypes')),
       streams: oneOf(['bare', 'array', 'result']).default(presetOf('http.streams')),

@@ -43,7 +43,11 @@ export function createRouteOptions({ json = {}, http = {}, routes = [] }: Option
       Object.assign(own, given({ unknownFields, unknownParameters }));
       maxTimeoutMs = entry.maxTimeoutMs ?? maxTimeoutMs;
     }
-    return { codec: { ...codec, unknownFields: own.unknownFields }, http: own, maxTimeoutMs };
+    return {
+      codec: { ...codec, unknownFields: own.unknownFields, unknownEnumNames: own.unknownEnumNames },
+      http: own,
+      maxTimeoutMs,
+    };
   }
 
   return {

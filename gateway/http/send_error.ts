@@ -6,7 +6,7 @@ import { AccessError } from '../../src/policy/authorize.js';
 import { Code, type StatusError } from '../../src/status.js';
 import type { UpstreamConfig } from '../config.js';
 import { HttpError, httpStatus } from './error.js';
-import { type ErrorConfig, printError, shapeFor } from './error_body.js';
+import { type ErrorConfig, printError, shapeFor, statusInShape } from './error_body.js';
 import { addVary, chosenStatus } from './headers.js';
 import { requestId } from './request.js';
 import { headOf } from './trailers.js';
@@ -25,6 +25,8 @@ export interface SendErrorOptions {
   readonly id?: string | undefined;
   /** The upstream that failed, if one did. If it is trusted, it may choose the status by `x-http-code`: 400 to 499. */
   readonly upstream?: UpstreamConfig | undefined;
+  /** Whether a stream of results was asked for, which names its failures `error`; default false. */
+  readonly inResults?: boolean;
 }
 
 /** Answers with the error, unless the response has begun or the client has left. */
@@ -33,7 +35,8 @@ export function sendError(response: ServerResponse, error: StatusError, options:
   const { req: request } = response;
   const { http, codec } = options;
   const id = options.id ?? requestId(request.headers['x-request-id']);
-  const status = chosenStatus(error.metadata, 400, options.upstream) ?? httpStatus(error);
+  const status =
+    chosenStatus(error.metadata, 400, options.upstream) ?? shapedStatus(error, http) ?? httpStatus(error);
   const { type, text } = printError({
     codec,
     http,
@@ -42,6 +45,7 @@ export function sendError(response: ServerResponse, error: StatusError, options:
     status,
     shape: shapeFor(request.headers.accept, http.errors),
     path: pathOf(request),
+    wrapped: options.inResults === true,
   });
   const body = Buffer.from(text);
   const { headers, trailers } = headOf(request, { trailers: error.metadata }, http.headers);
@@ -54,6 +58,10 @@ export function sendError(response: ServerResponse, error: StatusError, options:
   if (trailers !== undefined) response.addTrailers(trailers);
   response.end(body);
   if (!request.complete) discardRest(request);
+}
+
+function shapedStatus(error: StatusError, { errors }: ErrorConfig): number | undefined {
+  return error instanceof HttpError ? undefined : statusInShape(errors, error.code);
 }
 
 /** What HTTP has headers for. */

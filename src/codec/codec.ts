@@ -27,8 +27,10 @@ export interface JsonOptions {
 }
 
 export interface CodecOptions extends JsonOptions {
-  /** Refuse members of objects that are no fields, and unknown names of enum values, or drop them; default reject. */
+  /** Refuse members of objects that are no fields, or drop them; default reject. */
   readonly unknownFields: 'reject' | 'ignore';
+  /** Refuse names of enum values that nobody declared, or drop their fields, elements and entries; default reject. */
+  readonly unknownEnumNames: 'reject' | 'ignore';
 }
 
 /** Names the place of an error for the client: a JSON pointer (RFC 6901) inside the value becomes for example `body /order/items/0`. */
@@ -67,6 +69,7 @@ export const CANONICAL: CodecOptions = {
   enumNumbers: false,
   int64: 'string',
   unknownFields: 'reject',
+  unknownEnumNames: 'reject',
 };
 
 /** A codec for the types of a contract. Plans are made at the first message of a type and kept. */

@@ -31,11 +31,13 @@ export abstract class Parser {
   private readonly names: (string | number)[] = [];
   private readonly keyed: boolean[] = [];
   private depth = 0;
-  /** Drops what it does not know. */
+  /** Drops members that are no fields. */
   readonly lenient: boolean;
+  private readonly dropsEnumNames: boolean;
 
   constructor(readonly plans: Plans) {
     this.lenient = plans.options.unknownFields === 'ignore';
+    this.dropsEnumNames = plans.options.unknownEnumNames === 'ignore';
   }
 
   /** Refuses the value in hand. */
@@ -106,7 +108,7 @@ export abstract class Parser {
         if (this.lenient || (inAny && key === '@type')) continue;
         this.failUnknown(plan, key);
       }
-      const member = this.lenient
+      const member = this.dropsEnumNames
         ? withKnownEnums(field, value[key] as JsonValue)
         : (value[key] as JsonValue);
       if (member === null && !(field.nullable && field.shape === SINGULAR)) continue;
