@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
-import { Code } from '../src/status.js';
+import { Code, StatusError } from '../src/status.js';
 import { createGrpcUpstream, type GrpcUpstreamOptions, type Upstream } from '../src/upstream/grpc.js';
 import { createUpstreams } from '../src/upstream/upstreams.js';
 import { failure, readAll, signal, stream, text } from './support/raw_calls.js';
@@ -16,6 +16,7 @@ import {
   startHttp2Server,
   startRawServer,
 } from './support/raw_server.js';
+import { startResetServer } from './support/reset_server.js';
 
 const open: { close?(): Promise<void>; stop?(): Promise<void> }[] = [];
 
@@ -266,5 +267,132 @@ describe('several upstreams', () => {
     const all = keep(createUpstreams([createGrpcUpstream({ name: 'a', address: server.address })]));
     all.connect();
     while (all.states().a !== 'ready') await sleep(5);
+  });
+});
+
+/** What gRPC's http-grpc-status-mapping says; every other status is UNKNOWN. */
+const HTTP_TABLE: [number, Code][] = [
+  [400, Code.INTERNAL],
+  [401, Code.UNAUTHENTICATED],
+  [403, Code.PERMISSION_DENIED],
+  [404, Code.UNIMPLEMENTED],
+  [429, Code.UNAVAILABLE],
+  [502, Code.UNAVAILABLE],
+  [503, Code.UNAVAILABLE],
+  [504, Code.UNAVAILABLE],
+  [204, Code.UNKNOWN],
+  [301, Code.UNKNOWN],
+  [408, Code.UNKNOWN],
+  [500, Code.UNKNOWN],
+];
+
+/** What gRPC over HTTP/2 says of RST_STREAM, "Errors"; STREAM_CLOSED (5) has no mapping there, and is INTERNAL. */
+const RESET_TABLE: [number, Code][] = [
+  [0, Code.INTERNAL],
+  [1, Code.INTERNAL],
+  [2, Code.INTERNAL],
+  [3, Code.INTERNAL],
+  [4, Code.INTERNAL],
+  [5, Code.INTERNAL],
+  [6, Code.INTERNAL],
+  [7, Code.UNAVAILABLE],
+  [8, Code.CANCELLED],
+  [9, Code.INTERNAL],
+  [10, Code.INTERNAL],
+  [11, Code.RESOURCE_EXHAUSTED],
+  [12, Code.PERMISSION_DENIED],
+];
+
+describe('an answer without a gRPC status', () => {
+  /** The codes that a unary call and a stream end with, and whether the stream had been accepted. */
+  async function ends(
+    address: string,
+  ): Promise<{ unary: StatusError; stream: StatusError | undefined; accepted: boolean }> {
+    const upstream = upstreamOf({ address });
+    const unary = await failure(upstream.invoke(rawCall('unary')));
+    const opened = await upstream
+      .invoke(rawCall('serverStream'))
+      .catch((thrown: unknown) => thrown as StatusError);
+    if (opened instanceof StatusError) return { unary, stream: opened, accepted: false };
+    return { unary, stream: (await readAll(opened)).error, accepted: true };
+  }
+
+  const http2 = async (answer: Parameters<typeof startHttp2Server>[0]) =>
+    ends(keep(await startHttp2Server(answer)).address);
+
+  test.each(HTTP_TABLE)(
+    'HTTP %i is code %i, with a body and without, and never an accepted stream',
+    async (status, code) => {
+      const message = `upstream orders answered HTTP ${status} instead of gRPC`;
+      const expected = { unary: { code, message }, stream: { code, message }, accepted: false };
+      expect(
+        await http2((stream) => stream.respond({ ':status': status }, { endStream: true })),
+      ).toMatchObject(expected);
+      const page = await http2((stream) => {
+        stream.respond({ ':status': status, 'content-type': 'text/html' });
+        stream.end('<html>a page of a proxy</html>');
+      });
+      expect(page).toMatchObject(expected);
+    },
+  );
+
+  test('of another type is UNKNOWN, and its body is not read as messages', async () => {
+    const message = 'upstream orders answered text/html instead of gRPC';
+    const answered = await http2((stream) => {
+      stream.respond({ ':status': 200, 'content-type': 'text/html; charset=utf-8' });
+      stream.end('<html>a page of a proxy</html>');
+    });
+    expect(answered).toMatchObject({
+      unary: { code: Code.UNKNOWN, message },
+      stream: { code: Code.UNKNOWN, message },
+      accepted: false,
+    });
+  });
+
+  test('but one with a gRPC status is taken at its word, whatever its HTTP says', async () => {
+    for (const head of [{ ':status': 503 }, { ':status': 200, 'content-type': 'text/plain' }]) {
+      const answered = await http2((stream) =>
+        stream.respond({ ...head, 'grpc-status': '5', 'grpc-message': 'gone' }, { endStream: true }),
+      );
+      expect(answered).toMatchObject({
+        unary: { code: 5, message: 'gone' },
+        stream: { code: 5 },
+        accepted: false,
+      });
+    }
+  });
+
+  test.each(['99', 'x', '-1'])('grpc-status %s is UNKNOWN', async (status) => {
+    const head = { ':status': 200, 'content-type': 'application/grpc' };
+    const answered = await http2((stream) =>
+      stream.respond({ ...head, 'grpc-status': status, 'grpc-message': 'odd' }, { endStream: true }),
+    );
+    expect(answered).toMatchObject({ unary: { code: Code.UNKNOWN, message: 'odd' }, accepted: false });
+  });
+
+  test.each(RESET_TABLE)(
+    'RST_STREAM with code %i is code %i, before a message and after',
+    async (reset, code) => {
+      const early = keep(await startResetServer(reset, false));
+      expect(await ends(early.address)).toMatchObject({ unary: { code }, stream: { code }, accepted: false });
+      const late = keep(await startResetServer(reset, true));
+      expect(await ends(late.address)).toMatchObject({ unary: { code }, stream: { code }, accepted: true });
+    },
+  );
+
+  test('GOAWAY in mid-call lets it end; a connection that goes with it is UNAVAILABLE', async () => {
+    const kind = await http2((stream) => {
+      stream.session?.close();
+      stream.respond(
+        { ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '5' },
+        { endStream: true },
+      );
+    });
+    expect(kind).toMatchObject({ unary: { code: 5 } });
+    const rude = await http2((stream) => {
+      stream.session?.goaway(0);
+      setTimeout(() => stream.session?.destroy(), 20);
+    });
+    expect(rude).toMatchObject({ unary: { code: Code.UNAVAILABLE }, stream: { code: Code.UNAVAILABLE } });
   });
 });

@@ -43,6 +43,20 @@ export function failureOf(
   });
 }
 
+/**
+ * The failure of a call that was answered with another media type than gRPC's: what a status or HTTP says of it (gRPC's
+ * http-grpc-status-mapping), else UNKNOWN. What grpc-js says of a body that it has read as messages is of no use.
+ */
+export function notGrpc(
+  status: StatusObject,
+  origin: Origin,
+  { type, peer }: { readonly type: string; readonly peer: string | undefined },
+): StatusError {
+  if (HTTP.test(status.details) || !isMadeHere(status)) return failureOf(status, origin, peer);
+  const text = `upstream ${origin.name} answered ${type} instead of gRPC`;
+  return new StatusError(Code.UNKNOWN, text, { cause: new Error(status.details) });
+}
+
 /** grpc-js leaves out code and text when it could not decompress a message (1.14: resolving-call's cancelWithStatus). */
 function complete({
   code = Code.INTERNAL,
@@ -57,11 +71,14 @@ export function lost({ name }: Origin, cause: unknown): StatusError {
   return new StatusError(Code.UNAVAILABLE, `the connection to upstream ${name} was lost`, { cause });
 }
 
+function isMadeHere({ details = UNREADABLE, metadata }: Partial<StatusObject>): boolean {
+  return LOCAL.test(details) && (metadata === undefined || Object.keys(metadata.getMap()).length === 0);
+}
+
 function isLocal(status: StatusObject, origin: Origin, peer: string | undefined): boolean {
-  const { details, metadata } = status;
+  const { details } = status;
   if (peer === undefined || HTTP.test(details)) return true;
-  if (LOCAL.test(details) && Object.keys(metadata.getMap()).length === 0) return true;
-  return details.includes(peer) || details.includes(origin.address);
+  return isMadeHere(status) || details.includes(peer) || details.includes(origin.address);
 }
 
 function ownWords(status: StatusObject, origin: Origin, sent: boolean): { code: Code; text: string } {

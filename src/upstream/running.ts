@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import type { Call, Message, Reply } from '../call.js';
 import { Code, StatusError } from '../status.js';
-import { failureOf, lost, type Origin } from './failure.js';
+import { failureOf, lost, notGrpc, type Origin } from './failure.js';
 import { toGrpc } from './metadata.js';
 
 type Wire = ReturnType<Channel['createCall']>;
@@ -35,6 +35,8 @@ export abstract class Running implements InterceptingListener {
   private input: AsyncIterator<Message> | undefined;
   private unblock: (() => void) | undefined;
   private connectTimer: NodeJS.Timeout | undefined;
+  /** The media type of an answer that is no gRPC. */
+  protected foreignType: string | undefined;
   private resolve!: (reply: Reply) => void;
   private reject!: (error: StatusError) => void;
   /** Settles when the call is accepted or refused. */
@@ -50,8 +52,9 @@ export abstract class Running implements InterceptingListener {
     });
   }
 
-  abstract onReceiveMetadata(metadata: GrpcMetadata): void;
   abstract onReceiveMessage(message: Message | null): void;
+  /** The service sent headers, and they are gRPC's. */
+  protected abstract receiveHeaders(metadata: GrpcMetadata): void;
   /** The call ended well. */
   protected abstract complete(status: StatusObject): void;
   /** The call failed; comes at most once and last. The default refuses the call. */
@@ -95,6 +98,14 @@ export abstract class Running implements InterceptingListener {
     this.fail(reasonOf(this.call.signal));
   }
 
+  onReceiveMetadata(metadata: GrpcMetadata): void {
+    if (this.ended) return;
+    const [type] = metadata.get('content-type');
+    // Something in between answered, and has not accepted anything. What it is comes with the status.
+    if (typeof type === 'string' && !/^application\/grpc\b/i.test(type)) this.foreignType = shorten(type);
+    else this.receiveHeaders(metadata);
+  }
+
   onReceiveStatus(status: StatusObject): void {
     if (this.ended) return;
     // grpc-js calls this from a turn of its own: what is thrown here would end the process.
@@ -112,7 +123,9 @@ export abstract class Running implements InterceptingListener {
       return;
     }
     const peer = this.wire?.getAuthContext() ? this.wire.getPeer() : undefined;
-    const error = failureOf(status, this.link, peer);
+    const type = this.foreignType;
+    const error =
+      type === undefined ? failureOf(status, this.link, peer) : notGrpc(status, this.link, { type, peer });
     if (error.code === Code.CANCELLED && error.cause !== undefined) this.cancelledByPeer(error);
     else this.endWith(error);
   }
@@ -247,6 +260,11 @@ export function reasonOf(signal: AbortSignal): StatusError {
   const { reason } = signal;
   if (reason instanceof StatusError) return reason;
   return new StatusError(Code.CANCELLED, 'the call was cancelled', { cause: reason });
+}
+
+/** Without its parameters. */
+function shorten(contentType: string): string {
+  return contentType.split(';', 1)[0]?.trim().slice(0, 100) ?? '';
 }
 
 function giveUpConnecting(running: Running): void {

@@ -9,7 +9,7 @@ export class SingleReply extends Running {
   private headers: GrpcMetadata | undefined;
   private message: Message | undefined;
 
-  onReceiveMetadata(metadata: GrpcMetadata): void {
+  protected receiveHeaders(metadata: GrpcMetadata): void {
     this.headers = metadata;
   }
 

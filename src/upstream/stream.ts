@@ -31,8 +31,7 @@ export class StreamReply extends Running implements AsyncIterableIterator<Messag
   private trailers: Metadata = NO_METADATA;
   private acceptTimer: NodeJS.Timeout | undefined;
 
-  onReceiveMetadata(metadata: GrpcMetadata): void {
-    if (this.isEnded) return;
+  protected receiveHeaders(metadata: GrpcMetadata): void {
     try {
       this.acceptWith(fromGrpc(metadata));
     } catch (thrown) {
@@ -90,6 +89,7 @@ export class StreamReply extends Running implements AsyncIterableIterator<Messag
 
   /** A service that has the call and is silent has accepted it; one that is not reached yet has not. */
   acceptSilence(): void {
+    if (this.foreignType !== undefined) return;
     if (this.isConnected) this.acceptWith(NO_METADATA);
     else this.opened();
   }
