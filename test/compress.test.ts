@@ -124,6 +124,8 @@ describe('a compressed request', () => {
 
   test.each([
     ['not what it says', Buffer.from('{"name":"a"}')],
+    ['followed by something', Buffer.concat([gzipSync('{"name":"a"}'), Buffer.from('junk')])],
+    ['followed by zeros', Buffer.concat([gzipSync('{"name":"a"}'), Buffer.alloc(10)])],
     ['cut short', gzipSync('{"name":"a"}'.repeat(100)).subarray(0, 20)],
     [
       'damaged',
@@ -493,6 +495,10 @@ describe('an ETag', () => {
     expect((await ask(at)).headers.etag).toBe('"mine"');
     expect((await tagged({ 'if-none-match': '"mine"' }, 'GET', at)).status).toBe(304);
     expect((await ask(at, { headers: { 'if-none-match': '"mine"' } })).status).toBe(200);
+    const gzip = await ask(`${at}&bytes=5000`, { headers: GZIP });
+    expect([gzip.headers['content-encoding'], gzip.headers.etag]).toEqual(['gzip', 'W/"mine"']);
+    const known = { ...GZIP, 'if-none-match': 'W/"mine"' };
+    expect((await tagged(known, 'GET', `${at}&bytes=5000`)).status).toBe(304);
   });
 
   test('is found in a list, and in nothing that is none', () => {

@@ -56,11 +56,14 @@ function undecodable(coding: RequestCoding, cause: unknown): StatusError {
   return invalid('body', `it is not valid ${coding}`, cause);
 }
 
-type Whole = (
-  body: Buffer,
-  options: { readonly maxOutputLength: number },
-  done: (error: NodeJS.ErrnoException | null, inflated: Buffer) => void,
-) => void;
+/** What zlib answers with `info`. */
+interface Inflated {
+  readonly buffer: Buffer;
+  /** `bytesWritten`: how much of the input it has used. */
+  readonly engine: { readonly bytesWritten: number };
+}
+type Done = (error: NodeJS.ErrnoException | null, result: unknown) => void;
+type Whole = (body: Buffer, options: { maxOutputLength: number; info: boolean }, done: Done) => void;
 
 const WHOLE: Readonly<Record<RequestCoding, Whole>> = {
   gzip: gunzip,
@@ -71,9 +74,14 @@ const WHOLE: Readonly<Record<RequestCoding, Whole>> = {
 /** A whole body. Rejects with HttpError 413 at the first byte over `limit`, with INVALID_ARGUMENT for a broken one. */
 export function inflateWhole(coding: RequestCoding, body: Buffer, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    WHOLE[coding](body, { maxOutputLength: limit }, (error, inflated) => {
-      if (error === null) resolve(inflated);
-      else reject(error.code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge(limit) : undecodable(coding, error));
+    WHOLE[coding](body, { maxOutputLength: limit, info: true }, (error, result) => {
+      if (error !== null) {
+        reject(error.code === 'ERR_BUFFER_TOO_LARGE' ? tooLarge(limit) : undecodable(coding, error));
+        return;
+      }
+      const { buffer, engine } = result as Inflated;
+      if (engine.bytesWritten === body.length) resolve(buffer);
+      else reject(undecodable(coding, new Error('something follows its end')));
     });
   });
 }
@@ -110,7 +118,11 @@ export async function* inflateChunks(
       if (inflated > limit && inflated > MAX_RATIO * received) throw tooLarge(limit);
       yield chunk;
     }
+    if (inflater.bytesWritten < received) throw new Error('something follows its end');
   } catch (thrown) {
     throw thrown instanceof StatusError ? thrown : undecodable(coding, thrown);
+  } finally {
+    // Ends the pipeline too, if the client sends on behind the end.
+    inflater.destroy();
   }
 }

@@ -112,7 +112,7 @@ function partOf({ type_url, value }: { type_url: string; value: Buffer }): unkno
 function bodyOf({ name, mode, bytes }: Name): Body {
   if (mode === 'untyped') return { content_type: '', data: Buffer.from(name) };
   if (mode === 'bad-type') return { content_type: 'text/plain\r\nx-evil: 1', data: Buffer.from(name) };
-  if (mode === 'text')
+  if (mode === 'text' || (mode === 'tagged' && bytes > 0))
     return { content_type: 'text/plain; charset=utf-8', data: Buffer.alloc(bytes, 'abcdefgh ') };
   return { content_type: 'image/png', data: Buffer.alloc(bytes || 4, name) };
 }
