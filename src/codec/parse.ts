@@ -111,6 +111,7 @@ export abstract class Parser {
       const member = this.dropsEnumNames
         ? withKnownEnums(field, value[key] as JsonValue)
         : (value[key] as JsonValue);
+      if (member === undefined) continue;
       if (member === null && !(field.nullable && field.shape === SINGULAR)) continue;
       if (plan.slots <= SEEN_BITS) {
         const bits = (1 << field.slot) | (field.oneofSlot < 0 ? 0 : 1 << field.oneofSlot);
