@@ -173,6 +173,37 @@ describe('FormSplitter', () => {
   });
 });
 
+test('whatever bytes come, the answer is parts or a refusal, and the same for any chunks', () => {
+  const piece = fc.constantFrom(
+    '--b',
+    '--b--',
+    '\r\n',
+    '\r\n\r\n',
+    disposition('name=a'),
+    ': ',
+    '"',
+    '\0',
+    '\xff',
+    ' ',
+    'x',
+  );
+  const outcome = (bytes: Buffer, chunk: number): unknown => {
+    try {
+      return split(bytes, chunk);
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      return error.message;
+    }
+  };
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 30 }), fc.integer({ min: 1, max: 7 }), (pieces, chunk) => {
+      const bytes = Buffer.from(pieces.join(''), 'latin1');
+      expect(outcome(bytes, chunk)).toEqual(outcome(bytes, 10_000));
+    }),
+    { numRuns: 2000 },
+  );
+});
+
 test('a content type without a boundary that is one is refused', () => {
   const read = (header: string): string => boundaryOf(parseContentType(header));
   expect(read('multipart/form-data; boundary="a b"')).toBe('a b');
