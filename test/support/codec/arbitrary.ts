@@ -89,7 +89,8 @@ function message(desc: DescMessage, depth: number): Arbitrary<JsonValue> {
   return wrapped === undefined ? jsonFor(desc, depth - 1) : scalar(wrapped);
 }
 
-function element(field: DescField, depth: number): Arbitrary<JsonValue> {
+/** A value of the field, an element of the list, or a value of the map. */
+export function element(field: DescField, depth: number): Arbitrary<JsonValue> {
   if (field.scalar !== undefined) return scalar(field.scalar);
   if (field.message !== undefined) return message(field.message, depth);
   const names = field.enum?.values.map(({ name }): JsonValue => name) ?? [];
