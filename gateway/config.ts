@@ -5,7 +5,7 @@ import type { JsonOptions } from '../src/codec/codec.js';
 import { suggest } from '../src/nearest.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
 import { type KeyResult, resolveKey } from './config/keys.js';
-import { corsProblems, hostProblems, upstreamProblems } from './config/problems.js';
+import { captureProblems, corsProblems, hostProblems, upstreamProblems } from './config/problems.js';
 import { knownKeys, type ParsedConfig, SCHEMA } from './config/schema.js';
 import { type Flag, SETTINGS } from './config/settings.js';
 import {
@@ -240,7 +240,7 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
   const config = complete(parsed.data, keys);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
   problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
-  problems.push(...corsProblems(config, merged));
+  problems.push(...corsProblems(config, merged), ...captureProblems(config, merged));
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
 }

@@ -285,6 +285,15 @@ describe('options that no profile turns on', () => {
     expect(answer([ALL], { request: 'GET /v1?a=1' }, config)).toBe(400);
   });
 
+  test.each([
+    ['http: { unknownParameters: capture }', 'http.captureInto'],
+    ['routes: [{ match: "*", unknownParameters: capture }]', 'http.captureInto'],
+  ])('unknownParameters: capture needs captureInto: %s', (yaml, place) => {
+    expect(() => configOf('default', yaml)).toThrow(
+      `x.yaml: ${place}: expected the proto name of a field, since unknownParameters is capture`,
+    );
+  });
+
   test('captureInto is a map<string, string>, or the contract is refused', () => {
     const config = configOf('default', 'http: { unknownParameters: capture, captureInto: switches }');
     expect(() => tableOf([ALL], config)).toThrow(
@@ -308,6 +317,16 @@ describe('options that no profile turns on', () => {
     expect(shadowed('grpc-gateway')).toEqual(['GET /v1/{id}']);
     expect(shadowed('grpc-gateway', 'contract: { duplicateRoutes: first }')).toEqual(['GET /v1/{hint}']);
   });
+});
+
+test.each([
+  ['default', ['GET /v1/{id}', 'POST /shop.v1.Shop/Bare']],
+  ['grpc-gateway', ['GET /v1/{id}']],
+  ['envoy', ['GET /v1/{id}']],
+] as const)('the list of routes has what is served under %s', (profile, expected) => {
+  const { endpoints, byName } = tableOf([BY_ID], configOf(profile));
+  expect(endpoints.map(({ rule }) => `${rule.verb} ${rule.template}`)).toEqual(expected);
+  expect(byName.has('shop.v1.Shop/Bare'), 'for WebSockets that name a method').toBe(true);
 });
 
 describe('what replies look like', () => {

@@ -23,6 +23,15 @@ export function hostProblems({ dev, host }: Config, env: Environment, { placeOf 
   return problems;
 }
 
+/** What is captured has to go somewhere. */
+export function captureProblems({ http, routes }: Config, { placeOf }: Merged): string[] {
+  const captures = [http, ...routes].some(({ unknownParameters }) => unknownParameters === 'capture');
+  if (!captures || http.captureInto !== '') return [];
+  return [
+    `${placeOf(['http', 'captureInto'])}: expected the proto name of a field, since unknownParameters is capture`,
+  ];
+}
+
 /** With both, every page on the web could act as whoever is logged in; browsers refuse the combination (Fetch, 3.3.5). */
 export function corsProblems({ origins, cors }: Config, { placeOf }: Merged): string[] {
   if (!cors.credentials || !origins.includes('*')) return [];

@@ -22,6 +22,8 @@ export class UrlFields {
   /** Keys are JSON names. A body is merged with it without changing it. */
   readonly tree: JsonObject = {};
   private readonly origins: Origin[] = [];
+  /** How many of them, at the front, are path variables. */
+  private variables = 0;
 
   constructor(
     private readonly codec: Codec,
@@ -43,11 +45,12 @@ export class UrlFields {
     const value = field.fieldKind === 'list' ? text.split(',').map(read) : read(text);
     put(this.parentOf(path, place), field.jsonName, value);
     this.origins.push({ path, mapKey: undefined, place, inPath: true });
+    this.variables++;
   }
 
   /** Adds a query parameter. Throws StatusError INVALID_ARGUMENT if it contradicts what is set, or comes a second time. */
   setParameter({ path, field, mapKey }: Target, place: string, text: string): void {
-    const bound = this.origins.find((origin) => origin.inPath && samePath(origin.path, path));
+    const bound = this.variableOf(path);
     if (bound !== undefined && this.rules.pathConflicts === 'path-wins') return;
     if (bound !== undefined && field.fieldKind === 'list')
       throw contradiction(place, path, `is set by ${bound.place}`);
@@ -68,6 +71,14 @@ export class UrlFields {
       put(parent, name, value);
     }
     this.origins.push({ path, mapKey, place, inPath: false });
+  }
+
+  private variableOf(path: FieldPath): Origin | undefined {
+    for (let at = 0; at < this.variables; at++) {
+      const origin = this.origins[at] as Origin;
+      if (samePath(origin.path, path)) return origin;
+    }
+    return undefined;
   }
 
   /** A parameter may repeat what a path variable says, once. */
