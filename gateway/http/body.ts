@@ -10,6 +10,7 @@ import { HttpError } from './error.js';
 import { bindHttpBody, type RawBody, rawBodiesOf } from './http_body.js';
 import { inflateChunks, inflateWhole, requestCoding } from './inflate.js';
 import { JsonSplitter } from './json_stream.js';
+import { Pieces } from './pieces.js';
 import type { Bound } from './table.js';
 import { readUpload } from './upload.js';
 
@@ -70,8 +71,7 @@ export function readBody(request: IncomingMessage, { bytes, stallMs }: BodyLimit
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > bytes) return Promise.reject(tooLarge(bytes));
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
+    const pieces = new Pieces();
     const timer = stallMs > 0 ? setTimeout(() => refuse(stalled(stallMs)), stallMs) : undefined;
     const settle = (): void => {
       clearTimeout(timer);
@@ -83,14 +83,13 @@ export function readBody(request: IncomingMessage, { bytes, stallMs }: BodyLimit
       reject(error);
     };
     const onData = (chunk: Buffer): void => {
-      length += chunk.length;
-      if (length > bytes) refuse(tooLarge(bytes));
-      else chunks.push(chunk);
+      pieces.push(chunk);
+      if (pieces.length > bytes) refuse(tooLarge(bytes));
       timer?.refresh();
     };
     const onEnd = (): void => {
       settle();
-      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length));
+      resolve(pieces.take());
     };
     const onClose = (): void => refuse(clientLeft());
     request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);

@@ -10,6 +10,8 @@ const AHEAD_BYTES = 64 * 1024;
  * tell that its client has left: that news comes behind everything the client had sent before.
  */
 const WATCH_BYTES = 1024 * 1024;
+/** What a chunk costs beside its bytes: clients may send them one by one. */
+const CHUNK_BYTES = 128;
 /** How long a reader may take nothing until it counts as stopped, in ms. */
 const PATIENCE_MS = 250;
 
@@ -132,14 +134,14 @@ export class BodySource {
       return;
     }
     this.queue.push(chunk);
-    this.queued += chunk.length;
+    this.queued += chunk.length + CHUNK_BYTES;
     if (this.queued < this.limit) return;
     this.request.pause();
     if (this.limit < WATCH_BYTES) this.patienceTimer ??= setTimeout(this.onImpatience, PATIENCE_MS);
   };
 
   private taken(chunk: Buffer): void {
-    this.queued -= chunk.length;
+    this.queued -= chunk.length + CHUNK_BYTES;
     this.limit = AHEAD_BYTES;
     clearTimeout(this.patienceTimer);
     this.patienceTimer = undefined;

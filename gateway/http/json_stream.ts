@@ -1,6 +1,7 @@
 /** Cuts a body of many JSON values (NDJSON, concatenated values, or one array) into values as the bytes arrive. */
 import { Code, type StatusError } from '../../src/status.js';
 import { HttpError, invalid } from './error.js';
+import { Pieces } from './pieces.js';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -19,8 +20,7 @@ const closes = (byte: number): boolean => byte === CLOSE_ARRAY || byte === 0x7d;
  * are the values; else values follow one another, with any white space between (RFC 8259, and NDJSON's lines).
  */
 export class JsonSplitter {
-  private readonly parts: Buffer[] = [];
-  private length = 0;
+  private readonly pieces = new Pieces();
   private depth = 0;
   private inString = false;
   private escaped = false;
@@ -109,22 +109,18 @@ export class JsonSplitter {
 
   private keep(part: Buffer): void {
     if (part.length === 0) return;
-    this.length += part.length;
-    if (this.length > this.maxBytes) {
+    this.pieces.push(part);
+    if (this.pieces.length > this.maxBytes) {
       throw new HttpError(
         Code.RESOURCE_EXHAUSTED,
         `body: message ${this.count + 1} is larger than ${this.maxBytes} bytes`,
         { http: 413 },
       );
     }
-    this.parts.push(part);
   }
 
   private take(values: Buffer[], comma: boolean): void {
-    const value =
-      this.parts.length === 1 ? (this.parts[0] as Buffer) : Buffer.concat(this.parts, this.length);
-    this.parts.length = 0;
-    this.length = 0;
+    const value = this.pieces.take();
     if (value.every(isSpace)) {
       if (comma || this.awaiting) throw this.broken('an element of the array is missing');
       return;
