@@ -510,6 +510,24 @@ describe('around the reply of a service', () => {
       expect(await status('410', gateway)).toBe(404);
     });
 
+    test('of a refused call may come before its status', async () => {
+      const headers = { 'x-http-code': '410', 'x-a': 'head', 'x-b': 'head' };
+      teller.telling = {
+        answer(stream) {
+          stream.respond(
+            { ':status': 200, 'content-type': 'application/grpc', ...headers },
+            { waitForTrailers: true },
+          );
+          stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '5', 'x-b': 'tail' }));
+          stream.end();
+        },
+      };
+      expect(await ask('/v1/tell', {}, at)).toMatchObject({
+        status: 410,
+        headers: { 'x-a': 'head', 'x-b': 'tail' },
+      });
+    });
+
     test('of a stream is dropped: its status tells only that it began', async () => {
       teller.telling = { headers: { 'x-http-code': '404' }, trailers: { 'x-http-code': '404' } };
       for (const accept of ['application/json', 'text/event-stream']) {

@@ -36,6 +36,18 @@ export class SingleReply extends Running {
     });
   }
 
+  /** Headers that came before the failure are as much of it as its trailers: nobody has seen them yet. */
+  protected override failed(error: StatusError): void {
+    const headers = this.headers === undefined ? NO_METADATA : fromGrpc(this.headers);
+    if (headers === NO_METADATA) {
+      this.refuse(error);
+      return;
+    }
+    const { code, message, details, cause } = error;
+    const metadata = { ...headers, ...error.metadata };
+    this.refuse(new StatusError(code, message, { details, metadata, cause }));
+  }
+
   /** gRPC's status codes page asks for UNIMPLEMENTED when the number of messages is not the method's. */
   private cardinality(what: string): StatusError {
     return new StatusError(
