@@ -117,6 +117,7 @@ export function createDispatch(options: DispatchOptions) {
     const found = router.match(verb, path);
     if (found === undefined) {
       if (http.trailingSlash === 'redirect' && isRoute(router, verb, withoutSlashes(path))) {
+        cors?.share(request, response);
         redirect(response, withoutSlashes(path), query);
       } else if (next === undefined) throw notFound(path);
       else next();
