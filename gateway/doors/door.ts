@@ -37,6 +37,8 @@ export interface Exchange {
 export interface Gateway {
   readonly config: Config;
   readonly log: Logger;
+  /** Logs an error that may have come up outside the chain, unless the chain has logged it already. */
+  readonly report: (id: string, error: StatusError) => void;
   /** The whole chain: observe, authorize, identity, deadline, upstream. */
   readonly invoke: Invoke;
   /** The table in force. It may be replaced between two calls; a call keeps the one it began with. */

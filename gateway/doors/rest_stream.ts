@@ -3,7 +3,6 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import type { Message, Reply } from '../../src/call.js';
 import { Code, StatusError } from '../../src/status.js';
 import { negotiate } from '../http/accept.js';
-import { logFailure } from '../http/call.js';
 import { type BodyWriter, codingOfStream, createBodyWriter } from '../http/compress.js';
 import { printStatus } from '../http/error_body.js';
 import { addVary, responseHeaders } from '../http/headers.js';
@@ -110,7 +109,7 @@ function begin(
 
 function failed({ gateway, live }: Accepted, thrown: unknown): StatusError {
   const error = StatusError.from(thrown);
-  logFailure(gateway, live.call.id, error);
+  gateway.report(live.call.id, error);
   return error;
 }
 

@@ -4,7 +4,7 @@ import { createEventBuffer } from 'better-sse';
 import type { Message, Metadata, Reply } from '../../src/call.js';
 import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
-import { logFailure, serveCall } from '../http/call.js';
+import { serveCall } from '../http/call.js';
 import { type BodyWriter, codingOfStream, createBodyWriter } from '../http/compress.js';
 import { printStatus } from '../http/error_body.js';
 import { addVary, responseHeaders } from '../http/headers.js';
@@ -121,7 +121,7 @@ async function stream(gateway: Gateway, exchange: Exchange, reply: Reply, live: 
     );
   } catch (thrown) {
     const error = StatusError.from(thrown);
-    logFailure(gateway, live.call.id, error);
+    gateway.report(live.call.id, error);
     if (error === gateway.draining.reason) writer.end(drainEvent(jitter(RETRY_MS)));
     else {
       const status = printStatus({ codec, http, id: live.call.id }, error);

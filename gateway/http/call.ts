@@ -46,7 +46,7 @@ export async function serveCall(gateway: Gateway, exchange: Exchange, respond: R
     // A reply that could not be shown has a service behind it that is still sending.
     cancel(error);
     const id = live?.call.id ?? requestId(request.headers['x-request-id']);
-    logFailure(gateway, id, error);
+    gateway.report(id, error);
     const { http, upstreams } = gateway.config;
     const upstream = upstreams.find(({ name }) => name === endpoint.method.upstream);
     const { method, options } = endpoint;
@@ -56,11 +56,4 @@ export async function serveCall(gateway: Gateway, exchange: Exchange, respond: R
     response.off('close', onClose);
     if (live !== undefined) gateway.live.delete(live);
   }
-}
-
-/** Logs what the client is not told: the cause of an error that is not simply the service's own answer. */
-export function logFailure(gateway: Gateway, id: string, error: StatusError): void {
-  if (error.cause === undefined) return;
-  if (error.code === Code.INTERNAL) gateway.log.error({ id, err: error.cause }, error.message);
-  else gateway.log.warn({ id, cause: String(error.cause) }, error.message);
 }

@@ -167,6 +167,7 @@ export function createBackend(options: BackendOptions = {}): Backend {
       timeouts: { ...CONFIG.timeouts, ...options.timeouts },
     } as unknown as Config,
     log: pino({ level: 'silent' }),
+    report: () => undefined,
     invoke,
     table: () => built,
     identify: (request, _endpoint, token) =>
