@@ -1,32 +1,41 @@
 /** The composition root: one contract, one chain and all doors on one HTTP server. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server as SecureServer } from 'node:https';
 import { type Logger, pino } from 'pino';
 import { chain } from '../src/call.js';
 import { authorize } from '../src/policy/authorize.js';
 import { deadline } from '../src/policy/deadline.js';
 import { identity } from '../src/policy/identity.js';
-import { observe } from '../src/policy/observe.js';
+import { type Observer, observe } from '../src/policy/observe.js';
 import { strip } from '../src/policy/strip.js';
 import { Code, StatusError } from '../src/status.js';
 import type { Upstreams } from '../src/upstream/upstreams.js';
 import { createAdmin } from './admin/admin.js';
+import { createCallLog } from './admin/call_log.js';
+import { type ContractState, registerContract } from './admin/contract_metrics.js';
 import { createMetrics, type Metrics } from './admin/metrics.js';
 import type { Config } from './config.js';
 import type { Gateway } from './doors/door.js';
 import { createRestDoor } from './doors/rest.js';
 import { createSseDoor } from './doors/sse.js';
-import { createWebSocketDoor } from './doors/ws.js';
+import { createWebSocketDoor, MULTIPLEX_PATH } from './doors/ws.js';
 import { endCalls } from './drain.js';
-import { createDispatch, type Next } from './http/dispatch.js';
+import { createDispatch, type DispatchOptions, type Next } from './http/dispatch.js';
 import { createListener } from './http/listener.js';
 import { createRequestReader } from './http/request.js';
 import type { Table } from './http/table.js';
 import { createTokenVerifier } from './http/token.js';
 import type { UpgradeListener } from './http/upgrade.js';
-import { openContract } from './load.js';
+import { createContractLoader, loadFirst } from './load.js';
+import { type AttachOptions, attachUpgrades } from './mount.js';
+import { createReloading, type ReloadCause, type Reloaded, type Reloading } from './reload.js';
+import { watchContract } from './reload_watch.js';
 
+export type { ContractChange } from '../src/contract/diff.js';
 export * from '../src/index.js';
 export { type Config, ConfigError, loadConfig } from './config.js';
+export type { AttachOptions } from './mount.js';
+export type { Reloaded } from './reload.js';
 
 export interface GatewayServer {
   /** Starts listening on the configured host and port. Rejects with the listen error, for example EADDRINUSE. */
@@ -35,6 +44,20 @@ export interface GatewayServer {
   readonly handle: (request: IncomingMessage, response: ServerResponse, next?: Next) => void;
   /** Serves one WebSocket handshake: for a server of your own (`server.on('upgrade', gateway.upgrade)`). */
   readonly upgrade: UpgradeListener;
+  /**
+   * For Express and Connect: `app.use(gateway.middleware)`, also below a path. Serves the contract's routes and leaves all other
+   * paths, /healthz and the like among them, to `next`.
+   */
+  readonly middleware: (request: IncomingMessage, response: ServerResponse, next: Next) => void;
+  /** /healthz, /readyz and /metrics for the same: `app.use('/gateway', gateway.admin)`. */
+  readonly admin: (request: IncomingMessage, response: ServerResponse, next?: Next) => void;
+  /** Takes the WebSocket handshakes for our paths on another server, until the result is called or the gateway is closed. */
+  attach(server: Server | SecureServer, options?: AttachOptions): () => void;
+  /**
+   * Looks for a new contract now, and serves it from the next call on. Rejects with ContractError when it cannot be served;
+   * the one in force then stays so.
+   */
+  reload(cause?: ReloadCause): Promise<Reloaded>;
   /** The routes in force. */
   readonly table: () => Table;
   readonly log: Logger;
@@ -46,9 +69,9 @@ export interface GatewayServer {
 const LAST_ANSWER_MS = 200;
 
 /** What every call passes on its way to a service, outermost first. */
-function chainOf({ auth, stripHeaders }: Config, metrics: Metrics, upstreams: Upstreams) {
+function chainOf({ auth, stripHeaders }: Config, observers: readonly Observer[], upstreams: Upstreams) {
   const policies = [
-    observe(metrics.observer),
+    observe(...observers),
     authorize({ leewayMs: auth.leewaySeconds * 1000 }),
     identity(),
     strip(stripHeaders),
@@ -57,53 +80,97 @@ function chainOf({ auth, stripHeaders }: Config, metrics: Metrics, upstreams: Up
   return chain(policies, upstreams.invoke);
 }
 
+/** Whether a WebSocket handshake for this path has a route. One that is malformed has none. */
+function isRoute({ router }: Table, path: string): boolean {
+  try {
+    return router.matchAny(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** What /readyz says of the contract. */
+function printState({ loadedAt, checkedAt, ...state }: ContractState) {
+  const time = (at: number) => new Date(at).toISOString();
+  return { ...state, loadedAt: time(loadedAt), checkedAt: time(checkedAt) };
+}
+
+/** Opens the contract; what it is served with is closed when it cannot be. */
+async function openContract(config: Config, metrics: Metrics, log: Logger) {
+  const loader = createContractLoader(config);
+  const first = await loadFirst(loader, config.timeouts.startMs, log).catch(async (thrown: unknown) => {
+    await loader.upstreams.close();
+    throw thrown as Error;
+  });
+  const count = registerContract(metrics.registry, () => reloading.state());
+  const reloading: Reloading = createReloading({ loader, first, log, count });
+  const stop = watchContract({ contract: config.contract, loader, reload: reloading.reload });
+  const stopWatching = (): void => {
+    stop();
+    reloading.close();
+  };
+  return { upstreams: loader.upstreams, reloading, stopWatching };
+}
+
 /**
  * Loads the contract, connects the doors and returns a gateway that does not listen yet. Rejects with ContractError when
- * the contract cannot be served.
+ * the contract cannot be served; services that cannot tell it yet are waited for (`timeouts.startMs`).
  */
 export async function createGateway(config: Config): Promise<GatewayServer> {
-  const { table, upstreams } = await openContract(config);
+  const log = pino({ level: config.logLevel });
+  const metrics = createMetrics();
+  const { reloading, upstreams, stopWatching } = await openContract(config, metrics, log);
   // Connected before the first call, so that readiness tells the truth.
   upstreams.connect();
-  const metrics = createMetrics();
+  const calls = createCallLog(log);
   const draining = new AbortController();
   const gateway: Gateway = {
     config,
-    log: pino({ level: config.logLevel }),
-    invoke: chainOf(config, metrics, upstreams),
-    table: () => table,
+    log,
+    report: calls.failure,
+    invoke: chainOf(config, [metrics.observer, calls.observer], upstreams),
+    table: reloading.table,
     identify: createRequestReader({ config, verify: createTokenVerifier(config.auth) }),
     draining: draining.signal,
     live: new Set(),
   };
   const ws = createWebSocketDoor(gateway);
-  const handle = createDispatch({
+  const dispatch: DispatchOptions = {
     config,
     table: gateway.table,
     rest: createRestDoor(gateway),
     sse: createSseDoor(gateway),
-    admin: createAdmin({
-      registry: metrics.registry,
-      readiness: () => ({
-        ready: !draining.signal.aborted,
-        detail: { draining: draining.signal.aborted, upstreams: upstreams.states() },
-      }),
-    }),
     observer: metrics,
     draining: draining.signal,
+  };
+  const admin = createAdmin({
+    registry: metrics.registry,
+    readiness: () => ({
+      ready: !draining.signal.aborted,
+      detail: {
+        draining: draining.signal.aborted,
+        upstreams: upstreams.states(),
+        contract: printState(reloading.state()),
+      },
+    }),
   });
+  const handle = createDispatch({ ...dispatch, admin });
   const upgrade: UpgradeListener = (request, socket, head) => {
     socket.once('close', metrics.connection('ws'));
     ws.upgrade(request, socket, head);
   };
+  const claims = (path: string): boolean => path === MULTIPLEX_PATH || isRoute(gateway.table(), path);
+  const detaching: (() => void)[] = [];
   const listener = createListener({ config, handle, upgrade });
   const drain = async (): Promise<void> => {
     const reason = new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down');
+    stopWatching();
     draining.abort(reason);
     const closed = listener.stopAccepting();
     await Promise.all([endCalls(gateway.live, reason, config.timeouts.drainMs), ws.close()]);
     await Promise.race([closed, listener.end(LAST_ANSWER_MS)]);
     await closed;
+    for (const detach of detaching) detach();
     await upstreams.close();
   };
   let closing: Promise<void> | undefined;
@@ -111,8 +178,16 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     listen: listener.listen,
     handle,
     upgrade,
+    middleware: createDispatch(dispatch),
+    admin: admin.serve,
+    attach(server, options) {
+      const detach = attachUpgrades(server, { claims, upgrade }, options);
+      detaching.push(detach);
+      return detach;
+    },
+    reload: reloading.reload,
     table: gateway.table,
-    log: gateway.log,
+    log,
     close: () => {
       closing ??= drain();
       return closing;

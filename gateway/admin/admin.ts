@@ -20,6 +20,8 @@ export interface Admin {
   /** The paths that `handle` answers; all others are the doors'. */
   readonly paths: ReadonlySet<string>;
   readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
+  /** The same as a middleware: other paths are left to `next`, or not found. */
+  readonly serve: (request: IncomingMessage, response: ServerResponse, next?: () => void) => void;
 }
 
 /**
@@ -53,11 +55,19 @@ export function createAdmin({ registry, readiness }: AdminOptions): Admin {
   for (const [path, page] of Object.entries(pages)) {
     app.route(path).get(page).all(onlyRead);
   }
+  app.use(unknown);
   app.use(failed);
+  const paths = new Set(Object.keys(pages));
+  const handle = (request: IncomingMessage, response: ServerResponse): void => {
+    app(request, response);
+  };
   return {
-    paths: new Set(Object.keys(pages)),
-    handle: (request, response) => {
-      app(request, response);
+    paths,
+    handle,
+    serve(request, response, next) {
+      const path = (request.url ?? '').split('?', 1)[0] as string;
+      if (next !== undefined && !paths.has(path)) next();
+      else handle(request, response);
     },
   };
 }
@@ -72,6 +82,11 @@ const onlyRead: RequestHandler = ({ method }, response) => {
       message: `${method} is not allowed here; allowed: GET, HEAD`,
       details: [],
     });
+};
+
+/** Instead of Express's own page. */
+const unknown: RequestHandler = ({ path }, response) => {
+  response.status(404).json({ code: Code.NOT_FOUND, message: `no page ${path.slice(0, 200)}`, details: [] });
 };
 
 /** Instead of Express's own, which shows the stack. An error handler is known by its four parameters. */

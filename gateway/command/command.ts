@@ -1,9 +1,9 @@
 /** The `tidegate` command: finds the subcommand, reads its flags, and turns what goes wrong into text and an exit code. */
 import { createRequire } from 'node:module';
 import { ContractError } from '../../src/contract/contract.js';
+import { suggest } from '../../src/nearest.js';
 import { StatusError } from '../../src/status.js';
 import { type ParsedFlags, parseFlags } from '../config/flags.js';
-import { suggest } from '../../src/nearest.js';
 import { type Flag, SETTING_GROUPS, SETTINGS } from '../config/settings.js';
 import type { Environment } from '../config/sources.js';
 import { type Config, ConfigError, type LoadOptions, loadConfig } from '../config.js';
@@ -17,6 +17,8 @@ export interface Io {
   readonly err: (line: string) => void;
   /** Hears of SIGTERM and SIGINT from now on, which then do not end the process by themselves. */
   readonly onSignal: (listener: (signal: 'SIGTERM' | 'SIGINT') => void) => void;
+  /** Hears of SIGHUP from now on, which then does not end the process by itself; absent where there is no such signal. */
+  readonly onReload?: (listener: () => void) => void;
 }
 
 /** One subcommand. */
@@ -41,7 +43,7 @@ const COMMANDS: readonly Command[] = [
     name: 'serve',
     summary: 'serve the contract of gRPC services as REST, SSE and WebSocket',
     description: [
-      'SIGTERM and SIGINT let running calls end within --drain; a second signal ends at once.',
+      'SIGTERM and SIGINT let running calls end within --drain; a second signal ends at once. SIGHUP looks for a new contract.',
       '',
       'Example: tidegate serve --dev --upstream localhost:50051',
     ],

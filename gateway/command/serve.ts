@@ -21,7 +21,10 @@ type Signal = keyof typeof EXIT_CODES;
  */
 export async function serve(config: Config, io: Io): Promise<number> {
   const { first, second } = listenForSignals(io);
-  const started = await Promise.race([start(config, io), first]);
+  const starting = start(config, io);
+  // Before the first contract is there, there is nothing to reload; what goes wrong is logged by the gateway.
+  io.onReload?.(() => void starting.then((gateway) => gateway.reload('signal')).catch(() => {}));
+  const started = await Promise.race([starting, first]);
   if (typeof started === 'string') return EXIT_CODES[started];
   started.log.info({ signal: await first, drainMs: config.timeouts.drainMs }, 'draining');
   const ended = await Promise.race([started.close(), second]);

@@ -7,6 +7,8 @@ import { negotiate, parseContentType } from './accept.js';
 import { createCors } from './cors.js';
 import { methodNotAllowed, notFound } from './error.js';
 import { rawBodiesOf } from './http_body.js';
+import { mountOf, replayed } from './mounted.js';
+import { comparablePath } from './path.js';
 import { withoutSlashes } from './router.js';
 import { sendError } from './send_error.js';
 import type { Endpoint, Router, Table } from './table.js';
@@ -25,7 +27,8 @@ export interface DispatchOptions {
   readonly table: () => Table;
   readonly rest: Door;
   readonly sse: Door;
-  readonly admin: {
+  /** Answers before all routes; default: nobody does. */
+  readonly admin?: {
     readonly paths: ReadonlySet<string>;
     readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
   };
@@ -81,6 +84,20 @@ function takesForm({ method, rule }: Endpoint): boolean {
   return rule.body === '' && !method.clientStreaming;
 }
 
+/** Whether the path is one that could be a route: where others serve too, one that could not is theirs to judge. */
+function isWellFormed(path: string): boolean {
+  try {
+    return comparablePath(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Behind handlers of others, which may have read the body. */
+function whole(request: IncomingMessage, next: Next | undefined): IncomingMessage {
+  return next !== undefined && request.readableDidRead ? replayed(request) : request;
+}
+
 /** Serves one request; with `next`, a path that nobody here knows is left to it. Never throws. */
 export function createDispatch(options: DispatchOptions) {
   const { config, table, rest, sse, admin, observer, draining } = options;
@@ -106,8 +123,12 @@ export function createDispatch(options: DispatchOptions) {
   const route = (request: IncomingMessage, response: ServerResponse, next: Next | undefined): void => {
     const { path, query } = splitTarget(request.url ?? '/');
     const verb = request.method ?? 'GET';
-    if (admin.paths.has(path)) {
+    if (admin?.paths.has(path)) {
       admin.handle(request, response);
+      return;
+    }
+    if (next !== undefined && !isWellFormed(path)) {
+      next();
       return;
     }
     if (draining.aborted) response.shouldKeepAlive = false;
@@ -118,11 +139,11 @@ export function createDispatch(options: DispatchOptions) {
     if (found === undefined) {
       if (http.trailingSlash === 'redirect' && isRoute(router, verb, withoutSlashes(path))) {
         cors?.share(request, response);
-        redirect(response, withoutSlashes(path), query);
+        redirect(response, mountOf(request) + withoutSlashes(path), query);
       } else if (next === undefined) throw notFound(path);
       else next();
     } else if ('match' in found) {
-      serve({ request, response, table: current, query, ...found.match });
+      serve({ request: whole(request, next), response, table: current, query, ...found.match });
     } else if (verb === 'OPTIONS') {
       cors?.share(request, response);
       response.writeHead(204, { allow: found.allow.join(', ') }).end();
@@ -130,7 +151,8 @@ export function createDispatch(options: DispatchOptions) {
       const match = http.formOverride && isForm(request) ? router.match('GET', path) : undefined;
       if (match === undefined || !('match' in match) || !takesForm(match.match.endpoint))
         throw methodNotAllowed(verb, found.allow, http.wrongMethod);
-      serve({ request, response, table: current, query, form: true, ...match.match });
+      const form = { query, form: true, ...match.match };
+      serve({ request: whole(request, next), response, table: current, ...form });
     }
   };
 

@@ -25,7 +25,7 @@ export function declineUpgrade(server: Server, request: IncomingMessage, socket:
     else if (!OFFER.has(name.toLowerCase())) lines.push(`${name}: ${value}`);
   }
   socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]));
-  server.emit('connection', socket);
+  server.emit('encrypted' in socket ? 'secureConnection' : 'connection', socket);
 }
 
 /** The other options of a Connection header stay: `close`, and the names of headers that are for this connection only. */
