@@ -259,9 +259,9 @@ enum E { ZERO = 0; }
       'd.proto': 'syntax = "proto3"; package c;\nmessage Twice { int32 other = 1; }',
     });
     expect(problems).toEqual([
-      'a.proto:2: duplicate id 1 in Type M',
-      "b.proto:3: duplicate name 'M' in Namespace .b",
-      expect.stringMatching(/^d\.proto:2: duplicate name 'Twice' in Namespace \.c, as in \/.*\/c\.proto$/),
+      'a.proto:2: a.M: two fields have the number 1',
+      'b.proto:3: b.M: the name is declared twice',
+      expect.stringMatching(/^d\.proto:2: c\.Twice: the name is declared twice, as in \/.*\/c\.proto$/),
     ]);
   });
 

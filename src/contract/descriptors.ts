@@ -8,18 +8,21 @@ import {
 } from '@bufbuild/protobuf/wkt';
 import { ContractError } from './contract.js';
 import { type Described, servicesOf } from './described.js';
+import { checkRules } from './rules.js';
 import { bytesOf, numberOf, readFields } from './wire.js';
 
 /**
  * Reads one file, for example from `buf build -o x.binpb` or `protoc --include_imports --descriptor_set_out=x.binpb`.
- * Services of files that buf marks as imports are not served. Throws ContractError when the file cannot be read or
- * holds anything else.
+ * Services of files that buf marks as imports are not served. Throws ContractError when the file cannot be read,
+ * holds anything else, or what protoc would refuse.
  */
 export function describeDescriptorSet(path: string): Described {
   const { file: files } = parse(read(path), path);
   if (files.length === 0) throw new ContractError([{ problem: `${path}: holds no files: ${HOW}` }]);
   const nameless = files.some((file) => file.name === '');
   if (nameless) throw new ContractError([{ problem: `${path}: is no descriptor set: ${HOW}` }]);
+  const problems = checkRules(files);
+  if (problems.length > 0) throw new ContractError(problems);
   const own = files.filter((file) => !isImport(file));
   return { origin: path, files, services: new Set(own.flatMap(servicesOf)), partial: false };
 }

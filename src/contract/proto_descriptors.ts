@@ -23,6 +23,7 @@ import {
   SourceCodeInfoSchema,
 } from '@bufbuild/protobuf/wkt';
 import protobuf from 'protobufjs';
+import { contentsOf, membersOf } from './contents.js';
 import type { ContractProblem } from './contract.js';
 import { describeField, describeMapEntry } from './proto_fields.js';
 import type { ProtoFile } from './proto_files.js';
@@ -66,7 +67,6 @@ class FileDescriber {
 
   file(objects: readonly protobuf.ReflectionObject[]): FileDescriptorProto {
     const { name, text, dependencies } = this.source;
-    const services = objects.filter(isService);
     const file = create(FileDescriptorProtoSchema, {
       name,
       dependency: [...dependencies],
@@ -77,10 +77,10 @@ class FileDescriber {
       extension: objects
         .filter(isExtension)
         .map((field) => describeField(field, this.#context(field, field.parent))),
-      service: services.map((service) => this.#service(service)),
-      sourceCodeInfo: this.#lines(services),
+      service: objects.filter(isService).map((service) => this.#service(service)),
     });
     if (text.package !== '') file.package = text.package;
+    file.sourceCodeInfo = this.#lines(file);
     if (text.syntax !== 'proto2') file.syntax = text.syntax === 'proto3' ? 'proto3' : 'editions';
     if (file.syntax === 'editions') file.edition = Edition.EDITION_2023;
     const options = encodeOptions(FileOptionsSchema, this.#fileStatements(), this.#fileContext());
@@ -144,7 +144,7 @@ class FileDescriber {
       enumType: nested.filter(isEnum).map((inner) => this.#enum(inner)),
       extensionRange: (type.extensions ?? []).map(([start, end]) => ({
         start: start as number,
-        end: (end as number) + 1,
+        end: rangeEnd(type, end as number),
       })),
       oneofDecl: oneofs.map((oneof) => this.#oneof(oneof, type)),
       ...reserved(type.reserved, (end) => end + 1),
@@ -218,17 +218,15 @@ class FileDescriber {
     return '';
   }
 
-  /** As protoc's source info: paths 6, service, and 6, service, 2, method; lines there count from 0. */
-  #lines(services: readonly protobuf.Service[]): SourceCodeInfo {
-    const location = (object: protobuf.ReflectionObject, path: number[]) => {
-      const line = (this.source.text.lines.get(fullName(object)) ?? 1) - 1;
-      return { path, span: [line, 0, 0] };
-    };
-    const methods = services.flatMap((service, at) => [
-      location(service, [6, at]),
-      ...service.methodsArray.map((method, index) => location(method, [6, at, 2, index])),
-    ]);
-    return create(SourceCodeInfoSchema, { location: methods });
+  /** As protoc's source info, with lines that count from 0; of what the text names, and of members by their owner's. */
+  #lines(file: FileDescriptorProto): SourceCodeInfo {
+    const places = [...contentsOf(file)].flatMap((content) => [content, ...membersOf(content)]);
+    return create(SourceCodeInfoSchema, {
+      location: places.flatMap(({ name, path }) => {
+        const line = this.source.text.lines.get(name);
+        return line === undefined ? [] : [{ path: [...path], span: [line - 1, 0, 0] }];
+      }),
+    });
   }
 }
 
@@ -236,6 +234,12 @@ class FileDescriber {
 function isSynthetic(oneof: protobuf.OneOf): boolean {
   const [only, other] = oneof.fieldsArray;
   return only !== undefined && other === undefined && only.options?.proto3_optional === true;
+}
+
+/** `max` of a message set is larger than that of other messages. */
+function rangeEnd(type: protobuf.Type, inclusive: number): number {
+  const inSet = type.options?.message_set_wire_format === true;
+  return inSet && inclusive === 536_870_911 ? 2_147_483_647 : inclusive + 1;
 }
 
 function reserved(ranges: readonly (string | number[])[] | undefined, end: (inclusive: number) => number) {

@@ -20,6 +20,8 @@ export interface ProtoText {
    * `pkg.Service.Method`). A name declared twice has its last line.
    */
   readonly lines: ReadonlyMap<string, number>;
+  /** The source, every line where it was, with the few things that protobufjs cannot read put otherwise. */
+  readonly readable: string;
 }
 
 interface Token {
@@ -72,12 +74,33 @@ function declaredName(head: readonly Token[]): Token | undefined {
   return equals > 0 ? head[equals - 1] : undefined;
 }
 
+interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+const blank = (text: string) => text.replace(/[^\n]/g, ' ');
+
+function edited(source: string, edits: readonly Edit[]): string {
+  let text = '';
+  let at = 0;
+  for (const edit of edits.toSorted((a, b) => a.start - b.start)) {
+    text += source.slice(at, edit.start) + edit.text;
+    at = edit.end;
+  }
+  return text + source.slice(at);
+}
+
 /** Never fails: of a malformed file it tells what it can, and the parser proper reports what is wrong. */
 export function readProtoText(source: string): ProtoText {
   const lines = new Map<string, number>();
   const imports: ProtoImport[] = [];
   const options: string[] = [];
   const scopes: string[] = [];
+  const edits: Edit[] = [];
+  /** Where the innermost block begins. */
+  const opened: number[] = [];
   let syntax = 'proto2';
   let pkg = '';
   let head: Token[] = [];
@@ -98,7 +121,16 @@ export function readProtoText(source: string): ProtoText {
     const name = kind === 'plain' ? second : third;
     if (name) imports.push({ name: unquote(name.text), kind, line: first.line });
   };
+  const edit = (start: number, end: number) => {
+    edits.push({ start, end, text: blank(source.slice(start, end)) });
+  };
   const endStatement = (end: number) => {
+    const start = opened.at(-1);
+    if (head[0]?.text === 'option' && head[1]?.text === 'allow_alias' && start !== undefined) {
+      // The parser heeds it only where it stands before the values.
+      edits.push({ start, end: start, text: source.slice(head[0].offset, end) });
+      edit(head[0].offset, end);
+    }
     if (head.length > 0) declare();
     if (head.length > 0 && scopes.length === 0) fileStatement(end);
     head = [];
@@ -113,17 +145,27 @@ export function readProtoText(source: string): ProtoText {
       declare();
       const named = NAMED_BLOCK.has(head[0]?.text ?? '') ? head[1] : groupName(head);
       scopes.push(named ? join(scope(), named.text) : scope());
+      opened.push(token.offset + 1);
       head = [];
     } else if (valueDepth === 0 && token.text === '}') {
       endStatement(token.offset);
       scopes.pop();
+      opened.pop();
     } else if (valueDepth === 0 && token.text === ';') {
-      endStatement(token.offset + 1);
+      if (head.length === 0 && scopes.length > 0) edit(token.offset, token.offset + 1);
+      else endStatement(token.offset + 1);
     } else {
       head.push(token);
     }
   }
-  return { syntax, package: pkg, imports, options: options.join('\n'), lines };
+  return {
+    syntax,
+    package: pkg,
+    imports,
+    options: options.join('\n'),
+    lines,
+    readable: edited(source, edits),
+  };
 }
 
 function groupName(head: readonly Token[]): Token | undefined {

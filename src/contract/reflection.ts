@@ -6,8 +6,10 @@ import { Code, StatusError } from '../status.js';
 import { type ContractUpstream, claims } from './assign.js';
 import { ContractError } from './contract.js';
 import type { Described } from './described.js';
+import { brokenReflection } from './merge.js';
 import { missingNames, resolveNames, restoreShape } from './rebuilt.js';
 import { type Answer, malformed, reflectionMethod, Talk } from './reflection_talk.js';
+import { checkRules } from './rules.js';
 import { wellKnownFile, wellKnownFiles } from './well_known.js';
 
 export interface ReflectionOptions {
@@ -39,7 +41,7 @@ export async function describeByReflection(
   try {
     return await Promise.race([askVersions(invoke, upstream, stop.signal), stopped]);
   } catch (error) {
-    throw new ContractError([problemOf(error, upstream)]);
+    throw error instanceof ContractError ? error : new ContractError([problemOf(error, upstream)]);
   } finally {
     clearTimeout(timer);
     // Ends the call where it is still open; nobody waits for `stopped` any more.
@@ -107,9 +109,12 @@ async function describe(talk: Talk, upstream: ContractUpstream): Promise<Describ
       if ('files' in answer) files.add(answer.files);
     await askImports(talk, files);
   }
+  const described = files.all();
+  const problems = checkRules(described, { lenient: true });
+  if (problems.length > 0) throw new ContractError([brokenReflection(upstream.name, problems)]);
   return {
     origin: `upstream ${upstream.name}`,
-    files: files.all(),
+    files: described,
     services: new Set(served.map(serviceName)),
     upstream: upstream.name,
     partial: true,
