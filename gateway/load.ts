@@ -8,6 +8,7 @@ import { describeByReflection } from '../src/contract/reflection.js';
 import { createGrpcUpstream } from '../src/upstream/grpc.js';
 import { createUpstreams, type Upstreams } from '../src/upstream/upstreams.js';
 import type { Config, UpstreamConfig } from './config.js';
+import { OWN_PATHS } from './http/own_paths.js';
 import { buildTable, type Table } from './http/table.js';
 
 export interface Loaded {
@@ -60,6 +61,7 @@ export function createContractLoader(config: Config): ContractLoader {
         duplicates: contract.duplicateRoutes,
         http: config.http,
         routes: config.routes,
+        own: OWN_PATHS,
       });
       return { table, fingerprint };
     },

@@ -5,6 +5,7 @@ import { Registry } from 'prom-client';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createAdmin, type Readiness } from '../gateway/admin/admin.js';
 import { createMetrics, type Metrics } from '../gateway/admin/metrics.js';
+import { OWN_PATHS } from '../gateway/http/own_paths.js';
 import type { Call } from '../src/call.js';
 import type { CallEnd } from '../src/policy/observe.js';
 import { Code } from '../src/status.js';
@@ -173,4 +174,9 @@ describe('metrics', () => {
     one.request('rest', 200);
     expect(await samples(two, 'tidegate_http_requests_total')).toEqual([]);
   });
+});
+
+it('the pages are among the paths that no contract may use', () => {
+  const { paths } = createAdmin({ registry: new Registry(), readiness: () => ({ ready: true, detail: {} }) });
+  expect([...paths].filter((path) => !OWN_PATHS.has(path))).toEqual([]);
 });

@@ -96,6 +96,14 @@ describe('a table', () => {
     expect(table.byName.size).toBe(4);
   });
 });
+test('a route on a path of the gateway itself is a problem where there is such a gateway', () => {
+  const contract = shopContract(shopMethod([{ template: '/healthz' }, { template: '/{id}' }]));
+  expect(buildTable(contract, {}).endpoints).toHaveLength(2);
+  expect(problemsOf(() => buildTable(contract, {}, { own: new Set(['/healthz']) }))).toEqual([
+    'shop.proto:3: shop.v1.Shop/Do: GET /healthz: the gateway answers this path itself',
+  ]);
+});
+
 function problemsOf(run: () => unknown): string[] {
   try {
     run();

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { StatusError } from '../../src/status.js';
 import { notFound } from '../http/error.js';
+import { MULTIPLEX_PATH } from '../http/own_paths.js';
 import type { Caller, Gateway } from './door.js';
 import { bindLater } from './ws_bound.js';
 import { SocketCall } from './ws_call.js';
@@ -13,9 +14,6 @@ import { createLive } from './ws_live.js';
 import { PROTO_FRAMING } from './ws_proto.js';
 import { drainError, Session } from './ws_session.js';
 import { attach, ClosingWebSocket, type Connection, createSocket } from './ws_socket.js';
-
-/** Where the multiplexed form lives; every other path is a route of the contract. */
-export const MULTIPLEX_PATH = '/ws';
 
 export interface WebSocketDoor {
   /** For `upgrade` of node:http: answers every one of them. Never throws. */

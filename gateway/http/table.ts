@@ -67,13 +67,17 @@ export interface Table {
 export interface TableOptions extends Omit<OptionsSource, 'json'> {
   /** Two routes for the same requests are a problem of the contract, or the one declared first or last serves them; default error. */
   readonly duplicates?: 'error' | 'first' | 'last';
+  /** Paths that the gateway answers itself, so that a route there would never be reached: a problem. Default none. */
+  readonly own?: ReadonlySet<string>;
 }
+
+const NO_PATHS: ReadonlySet<string> = new Set();
 
 /** Throws ContractError that lists bad templates, bad bindings and duplicate routes with both sources. */
 export function buildTable(
   contract: Contract,
   json: Partial<JsonOptions>,
-  { duplicates = 'error', ...source }: TableOptions = {},
+  { duplicates = 'error', own = NO_PATHS, ...source }: TableOptions = {},
 ): Table {
   const http = { ...HTTP_DEFAULTS, ...source.http };
   const options = createRouteOptions({ json, ...source });
@@ -93,7 +97,7 @@ export function buildTable(
   const inOrder = duplicates === 'last' ? declared.toReversed() : declared;
   const shadowed = findDuplicates(inOrder);
   if (duplicates === 'error') problems.push(...shadowed);
-  problems.push(...options.unused());
+  problems.push(...options.unused(), ...taken(declared, own));
   if (problems.length > 0) throw new ContractError(problems);
   const winners = firstOfEach(inOrder);
   const reached = declared.filter((route) => winners.has(route));
@@ -114,6 +118,18 @@ export function buildTable(
     }),
     shadowed,
   };
+}
+
+/** The routes on the gateway's own paths. */
+function taken(declared: readonly Route[], own: ReadonlySet<string>): ContractProblem[] {
+  return declared
+    .filter(({ endpoint }) => own.has(endpoint.rule.template))
+    .map(({ endpoint: { method, rule } }) => ({
+      source: rule.source ?? method.source,
+      method: method.name,
+      rule: printRule(rule),
+      problem: 'the gateway answers this path itself',
+    }));
 }
 
 /** The codecs of a route, shared by all routes with the same options. */
