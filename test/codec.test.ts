@@ -181,11 +181,7 @@ describe('scalars', () => {
     ['fBytes', 'AA=', 'expected base64, got "AA="'],
     ['fBytes', 'AAA==', 'expected base64, got "AAA=="'],
     ['fBytes', 3, 'expected base64, got 3'],
-    [
-      'fEnum',
-      'COLOR_RAD',
-      'expected a value of codec.test.Color, got "COLOR_RAD"; did you mean COLOR_RED?',
-    ],
+    ['fEnum', 'COLOR_RAD', 'expected a value of codec.test.Color, got "COLOR_RAD"; did you mean COLOR_RED?'],
     ['fEnum', '1', 'expected a value of codec.test.Color, got "1"'],
     ['fEnum', 1.5, 'expected a value of codec.test.Color, got 1.5'],
     ['fEnum', 2147483648, 'expected a value of codec.test.Color, got 2147483648'],

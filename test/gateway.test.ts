@@ -243,7 +243,9 @@ describe('what passes', () => {
       headers: json,
     });
     expect(answer.status).toBe(400);
-    expect(((await answer.json()) as ErrorBody).message).toMatch(/^message 2: body \/sequence: expected an int64/);
+    expect(((await answer.json()) as ErrorBody).message).toMatch(
+      /^message 2: body \/sequence: expected an int64/,
+    );
   });
 
   test('a request that offers HTTP/2 in vain, with its body', async () => {

@@ -123,7 +123,7 @@ describe('the snippets', () => {
         `'--port', '0', '--log-level', 'silent', '--proto', '${work}/protos', '--upstream', '${probe.address}'`,
       )
       .concat(
-        'console.log((await fetch(`http://127.0.0.1:${port}/v1/probe/ok`)).status);\nawait gateway.close();\n',
+        'console.log((await fetch("http://127.0.0.1:" + port + "/v1/probe/ok")).status);\nawait gateway.close();\n',
       );
     // Inside the package, so that its own name resolves.
     const file = join(ROOT, 'dist', `readme-snippet-${process.pid}.mjs`);

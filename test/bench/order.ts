@@ -37,5 +37,7 @@ export function benchOrder(note: string): Order {
 
 /** What the gateway prints for it, but for the 64-bit integers, which are strings of the same length here and there. */
 export function benchJson(): string {
-  return JSON.stringify(benchOrder(''), (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
+  return JSON.stringify(benchOrder(''), (_, value: unknown) =>
+    typeof value === 'bigint' ? String(value) : value,
+  );
 }

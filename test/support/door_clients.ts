@@ -101,7 +101,7 @@ function httpClient(door: HttpDoor): DoorClient {
     open: (port, path, { token, timeoutMs, stalled } = {}) => {
       const recorder = new Recorder();
       const headers: Record<string, string> = { accept: door.accept };
-      if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+      if (token !== undefined) headers.authorization = `Bearer ${token}`;
       if (timeoutMs !== undefined) headers['grpc-timeout'] = `${timeoutMs}m`;
       const target = door.streams ? path.replace(/(\?|$)/, ':watch$1') : path;
       const request = httpRequest(
@@ -207,7 +207,7 @@ function routeSocket(streams: boolean): DoorClient {
     open: (port, path, { token, timeoutMs, stalled } = {}) => {
       const recorder = new Recorder();
       const headers: Record<string, string> = {};
-      if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+      if (token !== undefined) headers.authorization = `Bearer ${token}`;
       if (timeoutMs !== undefined) headers['grpc-timeout'] = `${timeoutMs}m`;
       const target = streams ? path.replace(/(\?|$)/, ':watch$1') : path;
       const socket = new WebSocket(`ws://127.0.0.1:${port}${target}`, { headers });
