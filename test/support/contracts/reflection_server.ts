@@ -15,6 +15,8 @@ export interface ReflectionServerOptions {
   readonly files: readonly FileDescriptorProto[];
   /** Full names of the services it lists. */
   readonly services: readonly string[];
+  /** Default: a free one. */
+  readonly port?: number;
   /** Default `['v1', 'v1alpha']`. */
   readonly versions?: readonly string[];
   /** Whether it sends a file's imports along, as some servers do; default false. */
@@ -63,7 +65,7 @@ export async function startReflectionServer(options: ReflectionServerOptions): P
   }
   const port = await new Promise<number>((resolve, reject) => {
     const done = (error: Error | null, bound: number) => (error ? reject(error) : resolve(bound));
-    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), done);
+    server.bindAsync(`127.0.0.1:${options.port ?? 0}`, ServerCredentials.createInsecure(), done);
   });
   return { address: `127.0.0.1:${port}`, asked, open: () => open.size, close: () => server.forceShutdown() };
 }
