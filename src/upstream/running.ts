@@ -10,8 +10,12 @@ import type { Call, Message, Reply } from '../call.js';
 import { Code, StatusError } from '../status.js';
 import { failureOf, lost, notGrpc, type Origin } from './failure.js';
 import { toGrpc } from './metadata.js';
+import { resetUnfinished } from './reset.js';
 
 type Wire = ReturnType<Channel['createCall']>;
+
+/** How much later grpc-js may end a client stream than the deadline policy, in ms. */
+const DEADLINE_GRACE_MS = 100;
 
 /** What the calls of one upstream share. */
 export interface Link extends Origin {
@@ -176,12 +180,21 @@ export abstract class Running implements InterceptingListener {
       this.fail(StatusError.from(thrown));
       return false;
     }
-    this.wire = link.channel.createCall(call.method.path, call.deadline ?? Infinity, null, null, null);
+    this.wire = link.channel.createCall(call.method.path, this.deadline(), null, null, null);
     if (!this.isConnected) this.connectTimer = setTimeout(giveUpConnecting, link.connectMs, this);
     this.wire.start(metadata, this);
     this.wire.startRead();
     this.opened();
     return true;
+  }
+
+  /**
+   * grpc-js ends a call at its deadline as it cancels one, which makes half of a client stream look like the whole (see
+   * reset.ts). So it hears of a later one, and the policy that watches the real one ends the call before.
+   */
+  private deadline(): number {
+    const { deadline = Infinity, method } = this.call;
+    return method.clientStreaming ? deadline + DEADLINE_GRACE_MS : deadline;
   }
 
   private sendOnly(message: Message): void {
@@ -248,10 +261,14 @@ export abstract class Running implements InterceptingListener {
   private cancelWire(error: StatusError): void {
     const wire = this.wire;
     if (wire === undefined) return;
-    wire.cancelWithStatus(error.code, error.message);
+    const cancel = (): void => {
+      if (this.call.method.clientStreaming) resetUnfinished(wire);
+      wire.cancelWithStatus(error.code, error.message);
+    };
+    cancel();
     // A call that is cancelled before grpc-js has passed it through its filters is sent all the same, and
     // nothing would ever end it. The filters take a few microtasks; after those the second cancel finds it.
-    setImmediate(() => wire.cancelWithStatus(error.code, error.message));
+    setImmediate(cancel);
   }
 }
 

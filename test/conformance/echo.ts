@@ -16,7 +16,7 @@ export interface EchoService {
   readonly address: string;
   /** Calls that reached it, by the name of their method. */
   readonly reached: string[];
-  /** Calls of Wait, and of Talk before its client was done, that were cancelled. */
+  /** Calls of Wait and Talk that are over: these end when their client does. */
   readonly cancelled: string[];
   /** Stops at once. */
   kill(): void;
@@ -127,7 +127,7 @@ function unaryHandlers(types: Types, { reached, cancelled }: Calls): Record<stri
     },
     Wait: (call) => {
       reached.push('Wait');
-      // grpc-js emits this when any call is over: one that never ends by itself was cancelled.
+      // grpc-js emits this when any call is over.
       call.on('cancelled', () => cancelled.push('Wait'));
     },
   };
@@ -153,15 +153,9 @@ function streamHandlers(types: Types, { reached, cancelled }: Calls): grpc.Untyp
     },
     Talk: (call: grpc.ServerDuplexStream<Buffer, Buffer>) => {
       reached.push('Talk');
-      let ended = false;
-      call.on('cancelled', () => {
-        if (!ended) cancelled.push('Talk');
-      });
+      call.on('cancelled', () => cancelled.push('Talk'));
       call.on('data', (thing: Buffer) => call.write(thing));
-      call.on('end', () => {
-        ended = true;
-        call.end();
-      });
+      call.on('end', () => call.end());
     },
   };
 }

@@ -1,5 +1,6 @@
 /** Streams over HTTP, rule by rule: which format, how they end, and how a client sends one. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { request } from 'node:http';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Door, jsonOf, requestIn, startDoor } from './rules.js';
 
 let door: Door;
@@ -152,4 +153,25 @@ describe('bidi', () => {
       expect.stringMatching(/^message 1: body \/number/),
     ]);
   });
+});
+
+test('a client that leaves a stream cancels its call within a second', async () => {
+  const leaving = request({
+    host: '127.0.0.1',
+    port: door.port,
+    method: 'POST',
+    path: '/talk',
+    agent: false,
+  });
+  leaving.on('error', () => undefined);
+  const [calls, before] = [door.service.reached.length, door.service.cancelled.length];
+  leaving.write('{"number":1}\n');
+  await vi.waitFor(() => expect(door.service.reached.length).toBe(calls + 1), { interval: 10 });
+  const left = Date.now();
+  leaving.destroy();
+  await vi.waitFor(() => expect(door.service.cancelled.length).toBe(before + 1), {
+    timeout: 1500,
+    interval: 10,
+  });
+  expect(Date.now() - left).toBeLessThan(1000);
 });

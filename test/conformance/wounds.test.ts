@@ -1,6 +1,7 @@
 /** The wounds of other gateways, each by its name: what has hurt somebody in production must not hurt here. */
+import { request } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { startGateway, tokenFor } from '../support/gateway.js';
 import { startHttp2Server } from '../support/raw_server.js';
 import {
@@ -191,6 +192,27 @@ describe('a broken stream that looks complete', () => {
       headers: { accept: 'text/event-stream' },
     });
     expect(answer.text).toMatch(/event: ?end\ndata: ?\{"code":13/);
+  });
+
+  test.each<[string, Record<string, string>, boolean]>([
+    ['its client leaves', {}, true],
+    ['its deadline passes', { 'grpc-timeout': '150m' }, false],
+  ])('an upload, to the service: %s', async (_, headers, leaves) => {
+    const events: string[] = [];
+    const server = await startHttp2Server((stream) => {
+      for (const name of ['data', 'end', 'aborted']) stream.on(name, () => events.push(name));
+    });
+    const gateway = await startGateway(server.address, ['--proto', ECHO_PROTO]);
+    const options = { host: '127.0.0.1', port: gateway.port, method: 'POST', path: '/collect', headers };
+    const upload = request({ ...options, agent: false }, (response) => response.resume());
+    upload.on('error', () => undefined).write('{"number":1}\n');
+    await vi.waitFor(() => expect(events).toEqual(['data']), { interval: 5 });
+    if (leaves) upload.destroy();
+    await vi.waitFor(() => expect(events).toContain('aborted'), { interval: 5 });
+    expect(events.slice(0, 2)).toEqual(['data', 'aborted']);
+    upload.destroy();
+    await gateway.close();
+    await server.stop();
   });
 
   test('a message that cannot be shown', async () => {
