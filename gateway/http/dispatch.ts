@@ -87,7 +87,8 @@ function takesForm({ method, rule }: Endpoint): boolean {
 /** Whether the path is one that could be a route: where others serve too, one that could not is theirs to judge. */
 function isWellFormed(path: string): boolean {
   try {
-    return comparablePath(path) !== undefined;
+    comparablePath(path);
+    return true;
   } catch {
     return false;
   }
