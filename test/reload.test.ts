@@ -7,6 +7,7 @@ import { WebSocket } from 'ws';
 import { loadConfig } from '../gateway/config.js';
 import { createGateway, type GatewayServer } from '../gateway/gateway.js';
 import { ContractError } from '../src/contract/contract.js';
+import { spawnGateway } from './support/command.js';
 import { compile, folders, HEAD } from './support/contracts/loading.js';
 import { type ReflectionServer, startReflectionServer } from './support/contracts/reflection_server.js';
 import { encodeSet } from './support/contracts/write.js';
@@ -390,4 +391,23 @@ describe('the start', () => {
     await expect(start([], silent.address)).rejects.toThrow(/does not offer server reflection/);
     expect(Date.now() - again).toBeLessThan(5_000);
   });
+});
+
+test('SIGHUP looks for a new contract at once, and ends nothing', async () => {
+  const folder = folders.write({ 'a.proto': proto(GET('/v1/{mode}')) });
+  const flags = ['--proto', folder, '--upstream', (await probe()).address, '--reload', '0'];
+  const child = await spawnGateway(flags);
+  try {
+    const status = async (path: string) => (await fetch(`http://127.0.0.1:${child.port}${path}`)).status;
+    expect(await status('/v1/ok')).toBe(200);
+    writeFileSync(join(folder, 'a.proto'), proto(GET('/v2/{mode}')));
+    process.kill(child.pid, 'SIGHUP');
+    await vi.waitFor(async () => expect(await status('/v2/ok')).toBe(200), soon);
+    writeFileSync(join(folder, 'a.proto'), 'nonsense');
+    process.kill(child.pid, 'SIGHUP');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(await status('/v2/ok')).toBe(200);
+  } finally {
+    expect(await child.stop()).toBe(0);
+  }
 });
