@@ -30,7 +30,8 @@ interface Capture {
 }
 
 interface Node {
-  readonly literals: Map<string, Node>;
+  /** Undefined while there are none: an empty map is memory that every lookup has to fetch. */
+  literals: Map<string, Node> | undefined;
   star: Node | undefined;
   /** A template that ends here. */
   end: Leaf | undefined;
@@ -115,9 +116,9 @@ export function createRouter(
   { precedence, verbs, multiSegment, trailingSlash }: RouterOptions = HTTP_DEFAULTS,
 ): Router {
   const tries = new Map<string, Trie>();
+  const leaves = createLeaves(DECODERS[multiSegment]);
   for (const [index, route] of routes.entries()) {
-    const rank = precedence === 'last' ? -index : index;
-    insert(tries, route, { rank, ...createLeaf(route, DECODERS[multiSegment]) });
+    insert(tries, route, leaves(route, precedence === 'last' ? -index : index));
   }
   const search: Search = {
     find: precedence === 'specific' ? find : findByRank,
@@ -172,7 +173,7 @@ function handshakeRank({ method, rule }: Endpoint): number {
 }
 
 function createNode(): Node {
-  return { literals: new Map(), star: undefined, end: undefined, rest: undefined };
+  return { literals: undefined, star: undefined, end: undefined, rest: undefined };
 }
 
 function insert(tries: Map<string, Trie>, { endpoint, template }: Route, leaf: Leaf): void {
@@ -187,6 +188,7 @@ function insert(tries: Map<string, Trie>, { endpoint, template }: Route, leaf: L
       node.star ??= createNode();
       node = node.star;
     } else {
+      node.literals ??= new Map();
       node = child(node.literals, segment, createNode);
     }
   }
@@ -201,14 +203,20 @@ function child<T>(map: Map<string, T>, key: string, create: () => T): T {
   return created;
 }
 
-function createLeaf({ endpoint, template }: Route, decode: Capture['decode']): Omit<Leaf, 'rank'> {
-  const { segments, variables } = template;
-  const several = endpoint.rule.fullyDecode ? decodeSegment : decode;
-  const captures = variables.map(({ from, to }): Capture => {
-    const open = segments[to - 1] === '**';
-    return { from, to: open ? Infinity : to, decode: open || to - from > 1 ? several : decodeSegment };
-  });
-  return { endpoint, captures, fixed: captures.length === 0 ? { endpoint, variables: [] } : undefined };
+/** Makes leaves. Those that capture alike share what says so: of thousands of routes, few differ in that. */
+function createLeaves(decode: Capture['decode']): (route: Route, rank: number) => Leaf {
+  const shared = new Map<string, readonly Capture[]>();
+  return ({ endpoint, template }, rank) => {
+    const { segments, variables } = template;
+    const several = endpoint.rule.fullyDecode ? decodeSegment : decode;
+    const captures = variables.map(({ from, to }): Capture => {
+      const open = segments[to - 1] === '**';
+      return { from, to: open ? Infinity : to, decode: open || to - from > 1 ? several : decodeSegment };
+    });
+    const key = captures.map(({ from, to, decode: { name } }) => `${from}-${to} ${name}`).join();
+    const fixed = captures.length === 0 ? { endpoint, variables: [] } : undefined;
+    return { endpoint, captures: child(shared, key, () => captures), rank, fixed };
+  };
 }
 
 /** `/v1/orders//` is `/v1/orders`; the root keeps its slash. */
@@ -251,7 +259,7 @@ function find(node: Node, path: string, start: number, end: number): Leaf | unde
   if (start > end) return node.end ?? node.rest;
   const slash = path.indexOf('/', start);
   const stop = slash === -1 ? end : slash;
-  const literal = node.literals.get(path.slice(start, stop));
+  const literal = node.literals?.get(path.slice(start, stop));
   return (
     (literal && find(literal, path, stop + 1, end)) ??
     (node.star && find(node.star, path, stop + 1, end)) ??
@@ -264,7 +272,7 @@ function findByRank(node: Node, path: string, start: number, end: number): Leaf 
   if (start > end) return lower(node.end, node.rest);
   const slash = path.indexOf('/', start);
   const stop = slash === -1 ? end : slash;
-  const literal = node.literals.get(path.slice(start, stop));
+  const literal = node.literals?.get(path.slice(start, stop));
   const below = lower(
     literal && findByRank(literal, path, stop + 1, end),
     node.star && findByRank(node.star, path, stop + 1, end),
