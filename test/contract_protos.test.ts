@@ -189,11 +189,11 @@ enum E { ZERO = 0; }
     });
     expect(problems).toEqual([
       'a.proto:3: Gone gone = 1: a.M.gone: no such message or enum among the imports',
-      'a.proto:5: .Away away = 3: a.M.away: no such message or enum among the imports',
       'a.proto:4: a.Lost lost = 2: a.M.lost: no such message or enum among the imports',
-      'a.proto:9: Nothing: a.S.Get: no such message among the imports',
-      'a.proto:11: E: a.S.Enum: no such message among the imports',
-      'a.proto:11: None: a.S.Enum: no such message among the imports',
+      'a.proto:5: .Away away = 3: a.M.away: no such message or enum among the imports',
+      'a.proto:9: Nothing: a.S.Get: no such message or enum among the imports',
+      'a.proto:11: E: a.S.Enum: a method takes and returns messages, and this is an enum',
+      'a.proto:11: None: a.S.Enum: no such message or enum among the imports',
     ]);
   });
 

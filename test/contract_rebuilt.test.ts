@@ -176,6 +176,21 @@ describe('a server with @grpc/reflection', () => {
     expect(types.getEnum('a.Odd')?.open).toBe(false);
   });
 
+  it('may have packages that need each other, though no files do', async () => {
+    const written = write({
+      'shop/service.proto': `syntax = "proto3"; package shop; import "shop/orders.proto"; import "shop/types.proto";
+        service Shop { rpc Do(orders.Order) returns (Item); }`,
+      'shop/orders.proto': `syntax = "proto3"; package shop.orders; import "shop/types.proto";
+        message Order { Item item = 1; repeated Line lines = 2; } message Line { Order order = 1; Item.Kind kind = 2; }`,
+      'shop/types.proto': `syntax = "proto3"; package shop;
+        message Item { enum Kind { NONE = 0; } Kind kind = 1; Item next = 2; }`,
+    });
+    const server = await reflecting.start({ files: rebuild(written), services: ['shop.Shop'] });
+    const contract = await reflecting.load({ shop: server.address });
+    expect(typesOf(contract)).toEqual(typesOf(await loadContract({ ...NOTHING, protos: [written.folder] })));
+    expect(contract.methods.map(({ name }) => name)).toEqual(['shop.Shop/Do']);
+  });
+
   it('that is broken beyond repair is one problem with its first cause', async () => {
     const files = rebuild(write(FLEET)).filter((file) => file.package !== 'lib.deep');
     const server = await reflecting.start({ files, services: SERVICES });

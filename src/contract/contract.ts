@@ -22,12 +22,26 @@ export interface ContractProblem {
   readonly problem: string;
   /** True when it may be gone by itself later: an upstream that did not answer. */
   readonly temporary?: boolean;
+  /** Equal for problems that one change puts right; see collapse. */
+  readonly cause?: string;
 }
 
 /** `orders.proto:12: orders.v1.OrdersService/GetOrder: GET /v1/{order_id: unclosed variable` */
 export function printProblem({ source, method, rule, problem }: ContractProblem): string {
   const place = source && (source.line === undefined ? source.file : `${source.file}:${source.line}`);
   return [place, method, rule, problem].filter(Boolean).join(': ');
+}
+
+/** Of problems with one cause only the first, which tells how many more there are. */
+export function collapse(problems: readonly ContractProblem[]): ContractProblem[] {
+  const counts = new Map<string, number>();
+  for (const { cause } of problems) if (cause !== undefined) counts.set(cause, (counts.get(cause) ?? 0) + 1);
+  return problems.flatMap(({ cause, ...told }) => {
+    const count = cause === undefined ? 1 : counts.get(cause);
+    if (cause !== undefined) counts.delete(cause);
+    if (count === undefined) return [];
+    return [count === 1 ? told : { ...told, problem: `${told.problem} (and ${count - 1} more)` }];
+  });
 }
 
 /** A contract that cannot be served. It lists every problem found, not the first alone. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { create, createFileRegistry, type FileRegistry, toBinary } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { assignUpstreams, type ContractUpstream } from './assign.js';
-import { type Contract, ContractError, type ContractProblem } from './contract.js';
+import { type Contract, ContractError, type ContractProblem, collapse } from './contract.js';
 import type { Described } from './described.js';
 import { describeDescriptorSet } from './descriptors.js';
 import { brokenReflection, type Merged, mergeDescribed } from './merge.js';
@@ -91,7 +91,7 @@ export function buildContract(
   const assigned = assignUpstreams({ ...merged, upstreams }, complete ? problems : []);
   const overrides = createOverrides(configs, types, complete ? problems : []);
   const methods = readMethods(types, merged, { upstreams: assigned, overrides, problems });
-  if (problems.length > 0) throw new ContractError(problems);
+  if (problems.length > 0) throw new ContractError(collapse(problems));
   return { methods, types, warnings: reflectionWarnings(parts, methods) };
 }
 

@@ -62,7 +62,7 @@ class Merger {
     const names = new Set(part.files.map((file) => file.name));
     for (const file of part.files) {
       if (wellKnownFile(file.name)) continue;
-      if (!part.partial) this.#checkImports(file, names);
+      if (!part.partial) this.#checkImports(file, names, part.origin);
       this.#addFile(file, part);
     }
     for (const service of part.services) {
@@ -72,12 +72,12 @@ class Merger {
     }
   }
 
-  #checkImports(file: FileDescriptorProto, names: ReadonlySet<string>): void {
+  #checkImports(file: FileDescriptorProto, names: ReadonlySet<string>, origin: string): void {
     for (const name of file.dependency) {
       if (names.has(name) || this.#files.has(name) || wellKnownFile(name)) continue;
       this.#incomplete.add(file.name);
       const problem = `imports "${name}", which the descriptor set does not hold: write it with buf build, or with protoc --include_imports`;
-      this.problems.push({ source: { file: file.name }, problem });
+      this.problems.push({ source: { file: file.name }, problem, cause: `incomplete ${origin}` });
     }
   }
 
@@ -110,7 +110,8 @@ class Merger {
     if (meaningOf(known.declaration, known.file) === meaningOf(other.declaration, other.file)) return;
     const place = ({ file, origin }: Known) => `${file.name} (${origin})`;
     const problem = `${kind} ${name} is declared differently in ${place(known)} and in ${place(other)}`;
-    this.problems.push({ source: { file: other.file.name }, problem });
+    const cause = `${place(known)} ${place(other)}`;
+    this.problems.push({ source: { file: other.file.name }, problem, cause });
   }
 
   /** Different upstreams may have different files of one name, `service.proto` say. */
@@ -164,6 +165,7 @@ class Merger {
       problems.push({
         source: { file: file.name },
         problem: `${from} needs ${type}, which no file declares`,
+        cause: `type ${type}`,
       });
     }
     const reexported = new Set(file.publicDependency.map((index) => file.dependency[index]));

@@ -27,6 +27,7 @@ import { contentsOf, membersOf } from './contents.js';
 import type { ContractProblem } from './contract.js';
 import { describeField, describeMapEntry } from './proto_fields.js';
 import type { ProtoFile } from './proto_files.js';
+import { Imports } from './proto_imports.js';
 import {
   fullName,
   isEnum,
@@ -55,14 +56,22 @@ export function describeParsed(
   const names = new ProtoNames(root);
   const byPath = new Map<string, protobuf.ReflectionObject[]>(files.map(({ path }) => [path, []]));
   for (const object of topLevel(root)) byPath.get(object.filename ?? '')?.push(object);
-  return files.map((file) => new FileDescriber(file, names, problems).file(byPath.get(file.path) ?? []));
+  return files.map((file) => {
+    const imports = new Imports(file, { names, files, problems });
+    return new FileDescriber(file, { names, imports, problems }).file(byPath.get(file.path) ?? []);
+  });
+}
+
+interface DescribingFile {
+  readonly names: ProtoNames;
+  readonly imports: Imports;
+  readonly problems: ContractProblem[];
 }
 
 class FileDescriber {
   constructor(
     readonly source: ProtoFile,
-    readonly names: ProtoNames,
-    readonly problems: ContractProblem[],
+    readonly around: DescribingFile,
   ) {}
 
   file(objects: readonly protobuf.ReflectionObject[]): FileDescriptorProto {
@@ -103,21 +112,39 @@ class FileDescriber {
   }
 
   #fileContext(): OptionContext {
-    const report = (problem: string, rule: string) => {
-      this.problems.push({ source: { file: this.source.name }, rule, problem });
-    };
     // A file's options are looked up from inside its package, which this stands for.
     const scope = new protobuf.Root().define(this.source.text.package || 'tidegate.none');
-    return { names: this.names, scope, report };
+    return this.#contextOf({ scope, name: '', line: undefined });
   }
 
   #context(object: protobuf.ReflectionObject, scope: protobuf.ReflectionObject | null): OptionContext {
-    const report = (problem: string, rule: string) => {
-      const line = this.source.text.lines.get(fullName(object));
-      const source = { file: this.source.name, ...(line !== undefined && { line }) };
-      this.problems.push({ source, rule, problem: `${fullName(object)}: ${problem}` });
+    const name = fullName(object);
+    return this.#contextOf({ scope, name, line: this.source.text.lines.get(name) });
+  }
+
+  #contextOf({ scope, name, line }: Described): OptionContext {
+    const { names, imports, problems } = this.around;
+    const file = this.source.name;
+    const reportFor = (what: string) => (problem: string, rule: string) => {
+      const source = { file, ...(line !== undefined && { line }) };
+      const text = name === '' ? problem : `${name}: ${problem}`;
+      problems.push({ source, rule, problem: text, cause: [file, what || rule, problem].join('\n') });
     };
-    return { names: this.names, scope, report };
+    return {
+      names,
+      report: reportFor(''),
+      type: (type, rule) =>
+        imports.type({ name: type, scope, line, report: (problem) => reportFor(type)(problem, rule) }),
+      extension: (option) => {
+        const rule = `option (${option})`;
+        return imports.extension({
+          name: option,
+          scope,
+          line,
+          report: (problem) => reportFor('')(problem, rule),
+        });
+      },
+    };
   }
 
   #message(type: protobuf.Type): DescriptorProto {
@@ -211,10 +238,10 @@ class FileDescriber {
     return described;
   }
 
-  #messageName(name: string, { scope, report }: OptionContext): string {
-    const type = this.names.type(scope, name);
-    if (type && isType(type)) return `.${fullName(type)}`;
-    report('no such message among the imports', name);
+  #messageName(name: string, { type, report }: OptionContext): string {
+    const found = type(name, name);
+    if (found && isType(found)) return `.${fullName(found)}`;
+    if (found) report('a method takes and returns messages, and this is an enum', name);
     return '';
   }
 
@@ -228,6 +255,15 @@ class FileDescriber {
       }),
     });
   }
+}
+
+/** What problems are about. */
+interface Described {
+  /** Where its names are looked up from. */
+  readonly scope: protobuf.ReflectionObject | null;
+  /** Empty for the file. */
+  readonly name: string;
+  readonly line: number | undefined;
 }
 
 /** The oneof that stands for `optional` in proto3; in descriptors such ones come last. */

@@ -45,20 +45,18 @@ export function mapEntryName(name: string): string {
 /** One field or extension. A map field refers to the nested message that `describeMapEntry` makes. */
 export function describeField(field: protobuf.Field, context: OptionContext): FieldDescriptorProto {
   const given = field.options ?? {};
-  const type = isMapField(field) ? undefined : context.names.type(context.scope, field.type);
-  const group = type !== undefined && isType(type) && isGroup(type);
-  const name = group ? field.type.toLowerCase() : field.name;
+  const typed = isMapField(field) ? mapTypeOf(field) : typeOf(field, field.type, context);
+  const name = typed.type === Type.GROUP ? field.type.toLowerCase() : field.name;
   const described = create(FieldDescriptorProtoSchema, {
     name,
     number: field.id,
     jsonName: typeof given.json_name === 'string' ? given.json_name : defaultJsonName(name),
     label: labelOf(field),
-    ...(isMapField(field) ? mapTypeOf(field) : typeOf(field, field.type, context)),
+    ...typed,
   });
   if (isExtension(field)) {
-    const extendee = context.names.type(context.scope, field.extend as string);
+    const extendee = context.type(field.extend as string, `extend ${field.extend}`);
     if (extendee) described.extendee = `.${fullName(extendee)}`;
-    else context.report('no such message among the imports', `extend ${field.extend}`);
   }
   if (given.default !== undefined) described.defaultValue = printDefault(field.type, given.default);
   if (given.proto3_optional === true) described.proto3Optional = true;
@@ -75,15 +73,12 @@ function labelOf(field: protobuf.FieldBase): Label {
 function typeOf(
   field: protobuf.FieldBase,
   name: string,
-  { names, scope, report }: OptionContext,
+  context: OptionContext,
 ): Pick<FieldDescriptorProto, 'type'> & { typeName?: string } {
   const scalar = Object.hasOwn(SCALARS, name) ? SCALARS[name] : undefined;
   if (scalar !== undefined) return { type: scalar };
-  const found = names.type(scope, name);
-  if (!found) {
-    report(`no such message or enum among the imports`, `${name} ${field.name} = ${field.id}`);
-    return { type: Type.MESSAGE };
-  }
+  const found = context.type(name, `${name} ${field.name} = ${field.id}`);
+  if (!found) return { type: Type.MESSAGE };
   const typeName = `.${fullName(found)}`;
   if (!isType(found)) return { type: Type.ENUM, typeName };
   return { type: isGroup(found) ? Type.GROUP : Type.MESSAGE, typeName };

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve, sep } from 'node:path';
 import type { ContractProblem } from './contract.js';
+import { type Importer, missingImport } from './proto_missing.js';
 import { type ProtoImport, type ProtoText, readProtoText } from './proto_text.js';
 import { builtInName, CARRIED_FOLDERS } from './well_known.js';
 
@@ -106,7 +107,7 @@ class Reading {
       for (const wanted of text.imports) {
         if (builtInName(wanted.name) !== undefined) continue;
         const path = this.#lookUp(wanted.name);
-        if (path === undefined) this.around.problems.push(this.#missing(next.name, wanted));
+        if (path === undefined) this.around.problems.push(this.#missing({ name: next.name, text }, wanted));
         else waiting.push({ path, name: wanted.name });
         if (path !== undefined && !this.#importedAs.has(path)) this.#importedAs.set(path, wanted.name);
       }
@@ -124,7 +125,6 @@ class Reading {
     }
   }
 
-  /** The same rule as proto-loader's, so that both find the same file. */
   #lookUp(name: string): string | undefined {
     if (!this.#lookedUp.has(name)) {
       const paths = this.around.folders.map((folder) => join(folder, name));
@@ -159,16 +159,10 @@ class Reading {
     return same.find((other) => this.#importedAs.has(other)) ?? (same[0] as string);
   }
 
-  #missing(importer: string, wanted: ProtoImport): ContractProblem {
-    const source = { file: importer, line: wanted.line };
-    const elsewhere = this.asked.find(({ path }) => slashed(path).endsWith(`/${wanted.name}`));
-    if (elsewhere) {
-      const folder = elsewhere.path.slice(0, -wanted.name.length - 1);
-      return { source, problem: `imports "${wanted.name}", which is in ${folder}: add --include ${folder}` };
-    }
-    const searched = this.around.folders.filter((folder) => !CARRIED_FOLDERS.includes(folder)).join(', ');
-    const problem = `imports "${wanted.name}", which is in none of the folders searched (${searched}): add its folder with --include`;
-    return { source, problem };
+  #missing(importer: Importer, wanted: ProtoImport): ContractProblem {
+    const { folders } = this.around;
+    const searched = folders.filter((folder) => !CARRIED_FOLDERS.includes(folder));
+    return missingImport(importer, wanted, { searched, asked: this.asked.map(({ path }) => slashed(path)) });
   }
 }
 

@@ -58,28 +58,49 @@ export class ProtoNames {
     if (isType(object)) for (const nested of object.nestedArray) this.#add(nested);
   }
 
-  /** The message or enum that `name` means inside `scope`. */
-  type(scope: protobuf.ReflectionObject | null, name: string): protobuf.Type | protobuf.Enum | undefined {
-    return resolve(this.#types, scope, name);
+  /** The message or enum that `name` means inside `scope`, of those that are seen; default all. */
+  type(
+    scope: protobuf.ReflectionObject | null,
+    name: string,
+    sees: Sight = () => true,
+  ): protobuf.Type | protobuf.Enum | undefined {
+    return resolve(this.#types, meanings(scope, name), sees);
   }
 
-  /** The extension field that `name` means inside `scope`. */
-  extension(scope: protobuf.ReflectionObject | null, name: string): protobuf.Field | undefined {
-    return resolve(this.#extensions, scope, name);
+  /** The extension field that `name` means inside `scope`, of those that are seen; default all. */
+  extension(
+    scope: protobuf.ReflectionObject | null,
+    name: string,
+    sees: Sight = () => true,
+  ): protobuf.Field | undefined {
+    return resolve(this.#extensions, meanings(scope, name), sees);
   }
 }
 
-function resolve<T>(
+type Sight = (object: protobuf.ReflectionObject) => boolean;
+
+function resolve<T extends protobuf.ReflectionObject>(
   known: ReadonlyMap<string, T>,
-  scope: protobuf.ReflectionObject | null,
-  name: string,
+  meanings: Iterable<string>,
+  sees: Sight,
 ): T | undefined {
-  if (name.startsWith('.')) return known.get(name.slice(1));
+  for (const meaning of meanings) {
+    const found = known.get(meaning);
+    if (found && sees(found)) return found;
+  }
+  return undefined;
+}
+
+/** The full names that a name may stand for, the innermost first. */
+function* meanings(scope: protobuf.ReflectionObject | null, name: string): Generator<string> {
+  if (name.startsWith('.')) {
+    yield name.slice(1);
+    return;
+  }
   let path = scope === null ? '' : fullName(scope);
   while (path !== '') {
-    const found = known.get(`${path}.${name}`);
-    if (found) return found;
+    yield `${path}.${name}`;
     path = path.slice(0, Math.max(0, path.lastIndexOf('.')));
   }
-  return known.get(name);
+  yield name;
 }

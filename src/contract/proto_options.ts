@@ -18,8 +18,10 @@ export type Statements = readonly Readonly<Record<string, unknown>>[];
 
 export interface OptionContext {
   readonly names: ProtoNames;
-  /** Where option names are looked up from. */
-  readonly scope: protobuf.ReflectionObject | null;
+  /** The message or enum that this file means by a name; undefined, and reported by the rule, when there is none. */
+  readonly type: (name: string, rule: string) => protobuf.Type | protobuf.Enum | undefined;
+  /** The same for the name of an option. */
+  readonly extension: (name: string) => protobuf.Field | undefined;
   /** Told what is wrong; `rule` is the option. */
   readonly report: (problem: string, rule: string) => void;
 }
@@ -37,9 +39,8 @@ export function encodeOptions<T extends Message>(
   const custom = new Map<protobuf.Field, unknown[]>();
   for (const [name, value] of (statements ?? []).flatMap((statement) => Object.entries(statement))) {
     if (name.startsWith('(')) {
-      const extension = context.names.extension(context.scope, name.slice(1, -1));
+      const extension = context.extension(name.slice(1, -1));
       if (extension) custom.set(extension, [...(custom.get(extension) ?? []), ...listOf(value)]);
-      else context.report('no such extension among the imports', `option ${name}`);
     } else if (!NOT_OPTIONS.has(name)) {
       addStandard(schema, standard, name, value, context);
     }
@@ -80,6 +81,9 @@ function addStandard(
       ...(listOf(value) as JsonValue[]),
     ];
   } else {
+    // Of messages, `features`, each statement sets a part.
+    if (standard[name] !== undefined && field.fieldKind !== 'message')
+      report('the option is set a second time', `option ${name}`);
     standard[name] = withoutExtensions(value) as JsonValue;
   }
 }

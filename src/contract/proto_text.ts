@@ -20,6 +20,8 @@ export interface ProtoText {
    * `pkg.Service.Method`). A name declared twice has its last line.
    */
   readonly lines: ReadonlyMap<string, number>;
+  /** The first line of every custom option that the file sets, by its name as it is written. */
+  readonly optionLines: ReadonlyMap<string, number>;
   /** The source, every line where it was, with the few things that protobufjs cannot read put otherwise. */
   readonly readable: string;
 }
@@ -136,7 +138,8 @@ export function readProtoText(source: string): ProtoText {
     head = [];
   };
 
-  for (const token of tokens(source)) {
+  const all = [...tokens(source)];
+  for (const token of all) {
     if (token.text === '{' && (valueDepth > 0 || !opensBlock(head))) {
       valueDepth += 1;
     } else if (token.text === '}' && valueDepth > 0) {
@@ -164,8 +167,22 @@ export function readProtoText(source: string): ProtoText {
     imports,
     options: options.join('\n'),
     lines,
+    optionLines: optionLinesOf(all),
     readable: edited(source, edits),
   };
+}
+
+/** What stands before the parenthesis of an option's name. */
+const OPTION_START = new Set(['option', '[', ',']);
+
+function optionLinesOf(all: readonly Token[]): Map<string, number> {
+  const lines = new Map<string, number>();
+  for (const [index, { text, line }] of all.entries()) {
+    const [start, open, close] = [all[index - 2]?.text ?? '', all[index - 1]?.text, all[index + 1]?.text];
+    const option = open === '(' && close === ')' && OPTION_START.has(start);
+    if (option && !lines.has(text)) lines.set(text, line);
+  }
+  return lines;
 }
 
 function groupName(head: readonly Token[]): Token | undefined {

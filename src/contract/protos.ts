@@ -7,6 +7,7 @@ import { ContractError, type ContractProblem } from './contract.js';
 import { type Described, servicesOf } from './described.js';
 import { describeParsed } from './proto_descriptors.js';
 import { findProtoFiles, type ProtoFile } from './proto_files.js';
+import { checkImports } from './proto_imports.js';
 import { mistakeOf } from './proto_mistakes.js';
 import { isType } from './proto_names.js';
 import { checkRules } from './rules.js';
@@ -32,7 +33,7 @@ export function describeProtos({ protos, includes, note }: ProtoSources): Descri
   const { files, problems } = findProtoFiles(protos, includes, note);
   const unknown = files.filter(({ text }) => !SYNTAXES.has(text.syntax));
   const parsed = parseEach(files.filter((file) => !unknown.includes(file)));
-  const unread = [...problems, ...unknown.map(unknownSyntax), ...parsed.problems];
+  const unread = [...problems, ...unknown.map(unknownSyntax), ...checkImports(files), ...parsed.problems];
   if (unread.length > 0) throw new ContractError(unread);
   const described = describe(parsed.root, files);
   const asked = described.filter((_, index) => files[index]?.asked);
@@ -62,8 +63,19 @@ function describe(root: protobuf.Root, files: readonly ProtoFile[]): FileDescrip
   const described = describeParsed(root, files, wrong);
   wrong.push(...checkRules(described));
   if (wrong.length === 0 && unlinked !== undefined) wrong.push({ problem: messageOf(unlinked) });
-  if (wrong.length > 0) throw new ContractError(wrong);
+  if (wrong.length > 0) throw new ContractError(sortByPlace(wrong, files));
   return described;
+}
+
+/** File by file, and each from top to bottom. */
+function sortByPlace(problems: readonly ContractProblem[], files: readonly ProtoFile[]): ContractProblem[] {
+  const order = new Map(files.map(({ name }, index) => [name, index]));
+  const place = ({ source }: ContractProblem) =>
+    [order.get(source?.file ?? '') ?? -1, source?.line ?? 0] as const;
+  return problems.toSorted((a, b) => {
+    const [[fileA, lineA], [fileB, lineB]] = [place(a), place(b)];
+    return fileA - fileB || lineA - lineB;
+  });
 }
 
 /** The google/api/http.proto that protobufjs carries is older than `response_body`, which contracts may use all the same. */

@@ -5,6 +5,7 @@ import type { Method } from '../method.js';
 import { Code, StatusError } from '../status.js';
 import { type ContractUpstream, claims } from './assign.js';
 import { ContractError } from './contract.js';
+import { separateCycles } from './cycles.js';
 import type { Described } from './described.js';
 import { brokenReflection } from './merge.js';
 import { missingNames, resolveNames, restoreShape } from './rebuilt.js';
@@ -178,6 +179,6 @@ class Files {
       file.dependency = file.dependency.map((name) => this.#renamed.get(name) ?? name);
     }
     resolveNames(files, wellKnownFiles());
-    return files;
+    return separateCycles(files);
   }
 }
