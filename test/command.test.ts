@@ -372,7 +372,15 @@ describe('serve', () => {
   });
 
   it('says when the contract cannot be read from a service', async () => {
-    const { greeting } = await serve(['--dev', '--port', '0', '--upstream', '127.0.0.1:9']);
+    const { greeting } = await serve([
+      '--dev',
+      '--port',
+      '0',
+      '--start-timeout',
+      '0',
+      '--upstream',
+      '127.0.0.1:9',
+    ]);
     expect(greeting).toMatch(/^exit 1: upstream u1 .*reflection.*\nasked: u1 at 127\.0\.0\.1:9$/);
   });
 });

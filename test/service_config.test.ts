@@ -206,6 +206,18 @@ tidegate:
   });
 });
 
+test('a method that is only imported, and not served, may be named', async () => {
+  const include = folders.write({
+    'far.proto': 'syntax = "proto3"; package far; message N {} service Away { rpc Go(N) returns (N); }',
+    'c.yaml': 'type: google.api.Service\nhttp: {rules: [{selector: far.Away.Go, get: /go}]}',
+  });
+  const proto =
+    'syntax = "proto3"; package a; import "far.proto"; message M { far.N n = 1; } service S { rpc Do(M) returns (M); }';
+  const sources = { includes: [include], serviceConfigs: [join(include, 'c.yaml')] };
+  const { methods } = await load({ 'a.proto': proto }, sources);
+  expect(methods.map(({ name, routes }) => [name, routes])).toEqual([['a.S/Do', []]]);
+});
+
 describe('what is refused', () => {
   test.each([
     ['a.v1.Shop.Gte', /c1\.yaml:4: a\.v1\.Shop\.Gte: no such method; did you mean a\.v1\.Shop\.Get\?/],

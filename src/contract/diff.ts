@@ -180,9 +180,11 @@ function diffField(subject: string, before: DescField, after: DescField): Contra
     ['type', typeOf(before), typeOf(after), true],
     ['JSON name', before.jsonName, after.jsonName, true],
     ['oneof', before.oneof?.name ?? 'none', after.oneof?.name ?? 'none', true],
-    ['presence', presenceOf(before), presenceOf(after), isRequired(after)],
   ];
-  return parts
+  // Lists and maps have none to compare.
+  const isPlain = ({ fieldKind }: DescField) => fieldKind !== 'list' && fieldKind !== 'map';
+  const presence = ['presence', presenceOf(before), presenceOf(after), isRequired(after)] as const;
+  return [...parts, ...(isPlain(before) && isPlain(after) ? [presence] : [])]
     .filter(([, from, to]) => from !== to)
     .map(([what, from, to, breaking]) => ({
       kind: 'changed',
