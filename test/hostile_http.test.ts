@@ -171,3 +171,20 @@ describe('a service that breaks its library', () => {
     },
   );
 });
+
+test('a service that gives up a connection, since too many of its calls were cancelled, is away and not broken', async () => {
+  const sockets: Client[] = [];
+  // Node's own HTTP/2 server takes a thousand resets at once, then some thirty a second (nghttp2's rate limit).
+  for (let round = 0; round < 26; round++) {
+    const wave = Array.from({ length: 50 }, () => open(get('/v1/probe/silent')));
+    await vi.waitFor(() => expect(probe.running).toBeGreaterThan(0));
+    await sleep(60);
+    for (const { socket } of wave) socket.destroy();
+    if (round % 2 === 0) sockets.push(open(get('/v1/probe/silent', 'grpc-timeout: 4S\r\n')));
+  }
+  const statuses = (): string[] =>
+    sockets.map((client) => client.text().slice(9, 12)).filter((status) => status !== '');
+  await vi.waitFor(() => expect(statuses()).toHaveLength(sockets.length), { timeout: 8000, interval: 50 });
+  expect(statuses().filter((status) => status !== '503' && status !== '504')).toEqual([]);
+  expect(statuses()).toContain('503');
+});

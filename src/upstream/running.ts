@@ -27,6 +27,9 @@ export interface Link extends Origin {
   readonly running: Set<Running>;
 }
 
+/** What a stream that was reset ends with, by the gRPC specification's table of HTTP/2 errors. */
+const RESETS: ReadonlySet<Code> = new Set([Code.CANCELLED, Code.INTERNAL]);
+
 /**
  * It listens to grpc-js and to the call's signal itself, so that a call costs no closures. The low-level call of
  * the channel is used instead of grpc.Client because it delivers one message for each `startRead`, which is
@@ -130,7 +133,7 @@ export abstract class Running implements InterceptingListener {
     const type = this.foreignType;
     const error =
       type === undefined ? failureOf(status, this.link, peer) : notGrpc(status, this.link, { type, peer });
-    if (error.code === Code.CANCELLED && error.cause !== undefined) this.cancelledByPeer(error);
+    if (error.cause !== undefined && RESETS.has(error.code)) this.resetByPeer(error);
     else this.endWith(error);
   }
 
@@ -231,10 +234,11 @@ export abstract class Running implements InterceptingListener {
   }
 
   /**
-   * Nobody here has cancelled. When a server is shut down by force, its streams are seen to be reset a moment
-   * before the connection is seen to close; to the client these are one.
+   * Nobody here has cancelled. When a server is shut down by force, or gives a connection up (Node's own servers do so to
+   * a peer that has cancelled many calls), its streams are seen to be reset a moment before the connection is seen to
+   * close; to the client these are one.
    */
-  private cancelledByPeer(error: StatusError): void {
+  private resetByPeer(error: StatusError): void {
     setImmediate(() => {
       if (!this.ended) this.endWith(this.isConnected ? error : lost(this.link, error));
     });
