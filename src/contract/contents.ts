@@ -16,64 +16,70 @@ export const PATH = {
   service: { method: 2 },
 } as const;
 
-export interface Place {
+/** Where something is declared. Its name is put together when it is asked for, which it seldom is. */
+export class Place {
+  constructor(
+    readonly own: string,
+    readonly kind: number,
+    readonly index: number,
+    /** What it is a member of, or the package that it is in. */
+    readonly around: Place | string,
+    /** The messages around it, the innermost first; for a member those around its owner. */
+    readonly within: readonly DescriptorProto[],
+  ) {}
+
   /** Full name. */
-  readonly name: string;
+  get name(): string {
+    return qualify(typeof this.around === 'string' ? this.around : this.around.name, this.own);
+  }
+
   /** As in google.protobuf.SourceCodeInfo.Location. */
-  readonly path: readonly number[];
-  /** The messages around it, the innermost first. */
-  readonly within: readonly DescriptorProto[];
+  get path(): readonly number[] {
+    const outer = typeof this.around === 'string' ? [] : this.around.path;
+    return [...outer, this.kind, this.index];
+  }
 }
 
 /** Members (fields, oneofs, values, methods) are found in their owners. */
-export type Content = Place &
-  (
-    | { readonly kind: 'message'; readonly proto: DescriptorProto }
-    | { readonly kind: 'enum'; readonly proto: EnumDescriptorProto }
-    | { readonly kind: 'extension'; readonly proto: FieldDescriptorProto }
-    | { readonly kind: 'service'; readonly proto: ServiceDescriptorProto }
-  );
+export type Content = { readonly place: Place } & (
+  | { readonly kind: 'message'; readonly proto: DescriptorProto }
+  | { readonly kind: 'enum'; readonly proto: EnumDescriptorProto }
+  | { readonly kind: 'extension'; readonly proto: FieldDescriptorProto }
+  | { readonly kind: 'service'; readonly proto: ServiceDescriptorProto }
+);
 
 export function* contentsOf(file: FileDescriptorProto): Generator<Content> {
-  const at = (kind: number, index: number, name: string): Place => ({
-    name: qualify(file.package, name),
-    path: [kind, index],
-    within: [],
-  });
+  const at = (kind: number, index: number, name: string) => placeIn(file, kind, index, name);
   const { message, enum: enumeration, service, extension } = PATH.file;
   for (const [index, proto] of file.messageType.entries())
     yield* messageContents(proto, at(message, index, proto.name));
   for (const [index, proto] of file.enumType.entries())
-    yield { ...at(enumeration, index, proto.name), kind: 'enum', proto };
+    yield { place: at(enumeration, index, proto.name), kind: 'enum', proto };
   for (const [index, proto] of file.extension.entries())
-    yield { ...at(extension, index, proto.name), kind: 'extension', proto };
+    yield { place: at(extension, index, proto.name), kind: 'extension', proto };
   for (const [index, proto] of file.service.entries())
-    yield { ...at(service, index, proto.name), kind: 'service', proto };
+    yield { place: at(service, index, proto.name), kind: 'service', proto };
 }
 
 function* messageContents(proto: DescriptorProto, place: Place): Generator<Content> {
-  yield { ...place, kind: 'message', proto };
+  yield { place, kind: 'message', proto };
   const within = [proto, ...place.within];
+  const at = (kind: number, index: number, name: string) => new Place(name, kind, index, place, within);
   const { nested, enum: enumeration, extension } = PATH.message;
   for (const [index, inner] of proto.nestedType.entries())
-    yield* messageContents(inner, { ...member(place, nested, index, inner.name), within });
+    yield* messageContents(inner, at(nested, index, inner.name));
   for (const [index, inner] of proto.enumType.entries())
-    yield { ...member(place, enumeration, index, inner.name), within, kind: 'enum', proto: inner };
+    yield { place: at(enumeration, index, inner.name), kind: 'enum', proto: inner };
   for (const [index, inner] of proto.extension.entries())
-    yield { ...member(place, extension, index, inner.name), within, kind: 'extension', proto: inner };
+    yield { place: at(extension, index, inner.name), kind: 'extension', proto: inner };
+}
+
+/** The place of what a file declares outside of messages. */
+export function placeIn(file: FileDescriptorProto, kind: number, index: number, own: string): Place {
+  return new Place(own, kind, index, file.package, []);
 }
 
 /** The place of a member of what is at `place`. */
-export function member({ name, path, within }: Place, kind: number, index: number, own: string): Place {
-  return { name: `${name}.${own}`, path: [...path, kind, index], within };
-}
-
-/** Fields of a message, values of an enum, methods of a service. */
-export function membersOf(content: Content): Place[] {
-  const places = (kind: number, members: readonly { readonly name: string }[]) =>
-    members.map(({ name }, index) => member(content, kind, index, name));
-  if (content.kind === 'message') return places(PATH.message.field, content.proto.field);
-  if (content.kind === 'enum') return places(PATH.enum.value, content.proto.value);
-  if (content.kind === 'service') return places(PATH.service.method, content.proto.method);
-  return [];
+export function member(place: Place, kind: number, index: number, own: string): Place {
+  return new Place(own, kind, index, place, place.within);
 }

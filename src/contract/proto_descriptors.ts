@@ -23,7 +23,7 @@ import {
   SourceCodeInfoSchema,
 } from '@bufbuild/protobuf/wkt';
 import protobuf from 'protobufjs';
-import { contentsOf, membersOf } from './contents.js';
+import { member, PATH, placeIn } from './contents.js';
 import type { ContractProblem } from './contract.js';
 import { describeField, describeMapEntry } from './proto_fields.js';
 import type { ProtoFile } from './proto_files.js';
@@ -245,13 +245,19 @@ class FileDescriber {
     return '';
   }
 
-  /** As protoc's source info, with lines that count from 0; of what the text names, and of members by their owner's. */
+  /** Of services and methods, as in protoc's source info; lines there count from 0. */
   #lines(file: FileDescriptorProto): SourceCodeInfo {
-    const places = [...contentsOf(file)].flatMap((content) => [content, ...membersOf(content)]);
+    const places = file.service.flatMap((service, at) => {
+      const place = placeIn(file, PATH.file.service, at, service.name);
+      const methods = service.method.map(({ name }, index) =>
+        member(place, PATH.service.method, index, name),
+      );
+      return [place, ...methods];
+    });
     return create(SourceCodeInfoSchema, {
-      location: places.flatMap(({ name, path }) => {
-        const line = this.source.text.lines.get(name);
-        return line === undefined ? [] : [{ path: [...path], span: [line - 1, 0, 0] }];
+      location: places.map(({ name, path }) => {
+        const line = (this.source.text.lines.get(name) ?? 1) - 1;
+        return { path: [...path], span: [line, 0, 0] };
       }),
     });
   }

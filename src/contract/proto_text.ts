@@ -82,8 +82,6 @@ interface Edit {
   readonly text: string;
 }
 
-const blank = (text: string) => text.replace(/[^\n]/g, ' ');
-
 function edited(source: string, edits: readonly Edit[]): string {
   let text = '';
   let at = 0;
@@ -96,93 +94,123 @@ function edited(source: string, edits: readonly Edit[]): string {
 
 /** Never fails: of a malformed file it tells what it can, and the parser proper reports what is wrong. */
 export function readProtoText(source: string): ProtoText {
-  const lines = new Map<string, number>();
-  const imports: ProtoImport[] = [];
-  const options: string[] = [];
-  const scopes: string[] = [];
-  const edits: Edit[] = [];
-  /** Where the innermost block begins. */
-  const opened: number[] = [];
-  let syntax = 'proto2';
-  let pkg = '';
-  let head: Token[] = [];
-  let valueDepth = 0;
+  return new Reader(source).text();
+}
 
-  const scope = () => scopes.at(-1) ?? pkg;
-  const declare = () => {
-    const name = declaredName(head);
-    if (name) lines.set(join(scope(), name.text), (head[0] as Token).line);
-  };
-  const fileStatement = (end: number) => {
-    const [first, second, third] = head as [Token, Token?, Token?];
-    if (first.text === 'package' && second) pkg = second.text;
-    if ((first.text === 'syntax' || first.text === 'edition') && third) syntax = unquote(third.text);
-    if (first.text === 'option') options.push(source.slice(first.offset, end));
+/** A block that is open: the scope of names inside it, and where it begins. */
+interface Block {
+  readonly scope: string;
+  readonly offset: number;
+}
+
+class Reader {
+  readonly #lines = new Map<string, number>();
+  readonly #optionLines = new Map<string, number>();
+  readonly #imports: ProtoImport[] = [];
+  readonly #options: string[] = [];
+  readonly #edits: Edit[] = [];
+  readonly #blocks: Block[] = [];
+  #syntax = 'proto2';
+  #package = '';
+  /** The tokens of the statement so far, without the values in braces. */
+  #head: Token[] = [];
+  #valueDepth = 0;
+
+  constructor(readonly source: string) {}
+
+  text(): ProtoText {
+    const note = optionLines(this.#optionLines);
+    for (const token of tokens(this.source)) {
+      note(token);
+      if (this.#isValue(token)) this.#valueDepth += token.text === '{' ? 1 : -1;
+      else if (this.#valueDepth > 0) this.#head.push(token);
+      else this.#take(token);
+    }
+    return {
+      syntax: this.#syntax,
+      package: this.#package,
+      imports: this.#imports,
+      options: this.#options.join('\n'),
+      lines: this.#lines,
+      optionLines: this.#optionLines,
+      readable: edited(this.source, this.#edits),
+    };
+  }
+
+  /** Whether it opens or closes the braces of an option's value. */
+  #isValue({ text }: Token): boolean {
+    if (text === '{') return this.#valueDepth > 0 || !opensBlock(this.#head);
+    return text === '}' && this.#valueDepth > 0;
+  }
+
+  #take(token: Token): void {
+    const { text, offset } = token;
+    if (text === '{') this.#openBlock(offset + 1);
+    else if (text === '}') {
+      this.#endStatement(offset);
+      this.#blocks.pop();
+    } else if (text !== ';') this.#head.push(token);
+    else if (this.#head.length === 0 && this.#blocks.length > 0) this.#blank(offset, offset + 1);
+    else this.#endStatement(offset + 1);
+  }
+
+  #openBlock(offset: number): void {
+    this.#declare();
+    const name = NAMED_BLOCK.has(this.#head[0]?.text ?? '') ? this.#head[1] : groupName(this.#head);
+    this.#blocks.push({ scope: name ? join(this.#scope(), name.text) : this.#scope(), offset });
+    this.#head = [];
+  }
+
+  #endStatement(end: number): void {
+    const [first, second] = this.#head;
+    const block = this.#blocks.at(-1);
+    if (first?.text === 'option' && second?.text === 'allow_alias' && block) {
+      // The parser heeds it only where it stands before the values.
+      const text = this.source.slice(first.offset, end);
+      this.#edits.push({ start: block.offset, end: block.offset, text });
+      this.#blank(first.offset, end);
+    }
+    if (first) this.#declare();
+    if (first && !block) this.#fileStatement(first, end);
+    this.#head = [];
+  }
+
+  #fileStatement(first: Token, end: number): void {
+    const [, second, third] = this.#head;
+    if (first.text === 'package' && second) this.#package = second.text;
+    if ((first.text === 'syntax' || first.text === 'edition') && third) this.#syntax = unquote(third.text);
+    if (first.text === 'option') this.#options.push(this.source.slice(first.offset, end));
     if (first.text !== 'import' || !second) return;
     const kind = second.text === 'public' || second.text === 'weak' ? second.text : 'plain';
     const name = kind === 'plain' ? second : third;
-    if (name) imports.push({ name: unquote(name.text), kind, line: first.line });
-  };
-  const edit = (start: number, end: number) => {
-    edits.push({ start, end, text: blank(source.slice(start, end)) });
-  };
-  const endStatement = (end: number) => {
-    const start = opened.at(-1);
-    if (head[0]?.text === 'option' && head[1]?.text === 'allow_alias' && start !== undefined) {
-      // The parser heeds it only where it stands before the values.
-      edits.push({ start, end: start, text: source.slice(head[0].offset, end) });
-      edit(head[0].offset, end);
-    }
-    if (head.length > 0) declare();
-    if (head.length > 0 && scopes.length === 0) fileStatement(end);
-    head = [];
-  };
-
-  const all = [...tokens(source)];
-  for (const token of all) {
-    if (token.text === '{' && (valueDepth > 0 || !opensBlock(head))) {
-      valueDepth += 1;
-    } else if (token.text === '}' && valueDepth > 0) {
-      valueDepth -= 1;
-    } else if (valueDepth === 0 && token.text === '{') {
-      declare();
-      const named = NAMED_BLOCK.has(head[0]?.text ?? '') ? head[1] : groupName(head);
-      scopes.push(named ? join(scope(), named.text) : scope());
-      opened.push(token.offset + 1);
-      head = [];
-    } else if (valueDepth === 0 && token.text === '}') {
-      endStatement(token.offset);
-      scopes.pop();
-      opened.pop();
-    } else if (valueDepth === 0 && token.text === ';') {
-      if (head.length === 0 && scopes.length > 0) edit(token.offset, token.offset + 1);
-      else endStatement(token.offset + 1);
-    } else {
-      head.push(token);
-    }
+    if (name) this.#imports.push({ name: unquote(name.text), kind, line: first.line });
   }
-  return {
-    syntax,
-    package: pkg,
-    imports,
-    options: options.join('\n'),
-    lines,
-    optionLines: optionLinesOf(all),
-    readable: edited(source, edits),
-  };
+
+  #scope(): string {
+    return this.#blocks.at(-1)?.scope ?? this.#package;
+  }
+
+  #declare(): void {
+    const name = declaredName(this.#head);
+    if (name) this.#lines.set(join(this.#scope(), name.text), (this.#head[0] as Token).line);
+  }
+
+  #blank(start: number, end: number): void {
+    this.#edits.push({ start, end, text: this.source.slice(start, end).replace(/[^\n]/g, ' ') });
+  }
 }
 
 /** What stands before the parenthesis of an option's name. */
 const OPTION_START = new Set(['option', '[', ',']);
 
-function optionLinesOf(all: readonly Token[]): Map<string, number> {
-  const lines = new Map<string, number>();
-  for (const [index, { text, line }] of all.entries()) {
-    const [start, open, close] = [all[index - 2]?.text ?? '', all[index - 1]?.text, all[index + 1]?.text];
-    const option = open === '(' && close === ')' && OPTION_START.has(start);
-    if (option && !lines.has(text)) lines.set(text, line);
-  }
-  return lines;
+/** Notes the first line of each option's name; is told every token. */
+function optionLines(lines: Map<string, number>): (token: Token) => void {
+  let [start, open, name]: (Token | undefined)[] = [];
+  return (token) => {
+    const option = token.text === ')' && open?.text === '(' && OPTION_START.has(start?.text ?? '');
+    if (option && name && !lines.has(name.text)) lines.set(name.text, name.line);
+    [start, open, name] = [open, name, token];
+  };
 }
 
 function groupName(head: readonly Token[]): Token | undefined {

@@ -10,6 +10,7 @@ import { findProtoFiles, type ProtoFile } from './proto_files.js';
 import { checkImports } from './proto_imports.js';
 import { mistakeOf } from './proto_mistakes.js';
 import { isType } from './proto_names.js';
+import type { ProtoText } from './proto_text.js';
 import { checkRules } from './rules.js';
 import { builtInName } from './well_known.js';
 
@@ -61,10 +62,20 @@ function describe(root: protobuf.Root, files: readonly ProtoFile[]): FileDescrip
   addResponseBody(root);
   const wrong: ContractProblem[] = [];
   const described = describeParsed(root, files, wrong);
-  wrong.push(...checkRules(described));
+  const texts = new Map(files.map(({ name, text }) => [name, text]));
+  wrong.push(...checkRules(described, { lineOf: ({ name }, place) => lineOf(texts.get(name), place.name) }));
   if (wrong.length === 0 && unlinked !== undefined) wrong.push({ problem: messageOf(unlinked) });
   if (wrong.length > 0) throw new ContractError(sortByPlace(wrong, files));
   return described;
+}
+
+/** The line of a declaration, or of what is around it. */
+function lineOf(text: ProtoText | undefined, name: string): number | undefined {
+  for (let full = name; full !== ''; full = full.slice(0, Math.max(0, full.lastIndexOf('.')))) {
+    const line = text?.lines.get(full);
+    if (line !== undefined) return line;
+  }
+  return undefined;
 }
 
 /** File by file, and each from top to bottom. */

@@ -1,5 +1,5 @@
 /** What protoc refuses and a parser may accept: checked in descriptors, so that it holds for every source of a contract. */
-import type { FileDescriptorProto, ServiceDescriptorProto } from '@bufbuild/protobuf/wkt';
+import type { DescriptorProto, FileDescriptorProto, ServiceDescriptorProto } from '@bufbuild/protobuf/wkt';
 import { type Content, contentsOf, member, PATH, type Place } from './contents.js';
 import type { ContractProblem } from './contract.js';
 import { checkEnum } from './rules_enum.js';
@@ -23,43 +23,40 @@ export interface RuleOptions {
    * never have seen a compiler (see rebuilt.ts): then only what makes messages or their JSON ambiguous is wrong.
    */
   readonly lenient?: boolean;
+  /** The 1-based line of a declaration by its full name; default what source info the files have. */
+  readonly lineOf?: (file: FileDescriptorProto, place: Place) => number | undefined;
 }
 
 /** The files must be of one compilation: names count across them. */
 export function checkRules(
   files: readonly FileDescriptorProto[],
-  { lenient = false }: RuleOptions = {},
+  { lenient = false, lineOf = recordedLine }: RuleOptions = {},
 ): ContractProblem[] {
   const problems: ContractProblem[] = [];
-  const contents = new Map(files.map((file) => [file, [...contentsOf(file)]]));
-  const messages = messagesOf([...contents.values()].flat());
-  const checkingOf = (file: FileDescriptorProto) => createChecking(file, { lenient, problems });
-  for (const [file, all] of contents) {
+  const checkingOf = (file: FileDescriptorProto): Checking => {
+    const { syntax } = file;
+    const proto2 = syntax === '' || syntax === 'proto2';
+    const report = (place: Place, problem: string) => {
+      const line = lineOf(file, place);
+      const source = { file: file.name, ...(line !== undefined && { line }) };
+      problems.push({ source, problem: `${place.name}: ${problem}` });
+    };
+    return { file, proto3: syntax === 'proto3', proto2, lenient, report };
+  };
+  let messages: Messages | undefined;
+  const known = () => (messages ??= messagesOf(files));
+  for (const file of files) {
     const checking = checkingOf(file);
-    for (const content of all) checkContent(content, messages, checking);
+    for (const content of contentsOf(file)) checkContent(content, known, checking);
   }
   if (!lenient) checkFileScopes(files, checkingOf);
   return problems;
 }
 
-function createChecking(
-  file: FileDescriptorProto,
-  { lenient, problems }: { readonly lenient: boolean; readonly problems: ContractProblem[] },
-): Checking {
-  const report = ({ name, path }: Place, problem: string) => {
-    const line = lineOf(file, path);
-    const source = { file: file.name, ...(line !== undefined && { line }) };
-    problems.push({ source, problem: `${name}: ${problem}` });
-  };
-  const { syntax } = file;
-  const proto2 = syntax === '' || syntax === 'proto2';
-  return { file, proto3: syntax === 'proto3', proto2, lenient, report };
-}
-
 /** 1-based; of what is around it where a descriptor has no line for the thing itself. */
-function lineOf(file: FileDescriptorProto, path: readonly number[]): number | undefined {
+function recordedLine({ sourceCodeInfo }: FileDescriptorProto, { path }: Place): number | undefined {
   const lines = new Map(
-    (file.sourceCodeInfo?.location ?? []).map((location) => [location.path.join('.'), location.span[0]]),
+    (sourceCodeInfo?.location ?? []).map((location) => [location.path.join('.'), location.span[0]]),
   );
   for (let length = path.length; length > 0; length -= 2) {
     const line = lines.get(path.slice(0, length).join('.'));
@@ -68,19 +65,22 @@ function lineOf(file: FileDescriptorProto, path: readonly number[]): number | un
   return undefined;
 }
 
-function checkContent(content: Content, messages: Messages, checking: Checking): void {
-  if (content.kind === 'message') checkMessage(content.proto, content, checking);
-  if (content.kind === 'enum') checkEnum(content.proto, content, checking);
-  if (content.kind === 'service') checkService(content.proto, content, checking);
+function checkContent({ place, ...content }: Content, messages: () => Messages, checking: Checking): void {
+  if (content.kind === 'message') checkMessage(content.proto, place, checking);
+  if (content.kind === 'enum') checkEnum(content.proto, place, checking);
+  if (content.kind === 'service') checkService(content.proto, place, checking);
   if (checking.lenient) return;
-  if (content.kind === 'message') checkMessageScope(content.proto, content, checking);
-  if (content.kind === 'extension') checkExtension(content.proto, { place: content, messages }, checking);
+  if (content.kind === 'message') checkMessageScope(content.proto, place, checking);
+  if (content.kind === 'extension') checkExtension(content.proto, { place, messages: messages() }, checking);
 }
 
-function messagesOf(contents: readonly Content[]): Messages {
-  const known = [...wellKnownFiles()].flatMap((file) => [...contentsOf(file)]);
-  const messages = [...known, ...contents].filter((content) => content.kind === 'message');
-  return new Map(messages.map(({ name, proto }) => [name, proto]));
+function messagesOf(files: readonly FileDescriptorProto[]): Messages {
+  const messages = new Map<string, DescriptorProto>();
+  for (const file of [...wellKnownFiles(), ...files]) {
+    for (const { kind, place, proto } of contentsOf(file))
+      if (kind === 'message') messages.set(place.name, proto);
+  }
+  return messages;
 }
 
 function checkService({ method }: ServiceDescriptorProto, place: Place, { report }: Checking): void {

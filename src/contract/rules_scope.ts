@@ -1,7 +1,6 @@
 /** Names that stand twice in one scope. The values of an enum are in the scope around it, as in C++. */
 import type { DescriptorProto, EnumDescriptorProto, FileDescriptorProto } from '@bufbuild/protobuf/wkt';
-import { member, PATH, type Place } from './contents.js';
-import { qualify } from './described.js';
+import { member, PATH, type Place, placeIn } from './contents.js';
 import type { Checking } from './rules.js';
 
 interface Named {
@@ -45,11 +44,7 @@ export function checkFileScopes(
 
 function fileNames(file: FileDescriptorProto): Named[] {
   const { message, service, extension } = PATH.file;
-  const place = (kind: number, index: number, name: string): Place => ({
-    name: qualify(file.package, name),
-    path: [kind, index],
-    within: [],
-  });
+  const place = (kind: number, index: number, name: string) => placeIn(file, kind, index, name);
   const list = (kind: number, members: readonly { readonly name: string }[]): Named[] =>
     members.map(({ name }, index) => ({ name, place: place(kind, index, name) }));
   return [
