@@ -2,6 +2,7 @@
 import { clone, equals } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { run } from '../gateway/command/command.js';
 import { type Contract, printProblem } from '../src/contract/contract.js';
 import { loadContract } from '../src/contract/load.js';
 import { describeProtos } from '../src/contract/protos.js';
@@ -211,6 +212,16 @@ describe('the warning that reflection tells no google.api.http options', () => {
     const server = await reflecting.start({ files: rebuild(write(FLEET)), services: SERVICES });
     const { warnings } = await reflecting.load({ fleet: server.address });
     expect(warnings).toEqual([expect.stringMatching(WARNING)]);
+  });
+
+  it.each(['check', 'routes'])('is one line of `tidegate %s`', async (command) => {
+    const server = await reflecting.start({ files: rebuild(write(FLEET)), services: SERVICES });
+    const told: string[] = [];
+    const io = { out: () => {}, err: (line: string) => told.push(line), onSignal: () => {} };
+    expect(await run([command, '--upstream', server.address], {}, io)).toBe(0);
+    expect(told.filter((line) => line.includes('google.api.http'))).toEqual([
+      expect.stringMatching(/^upstream u1: its server reflection tells no google\.api\.http options/),
+    ]);
   });
 
   it('is not given where one method has a route, by its options or by a service configuration', async () => {
