@@ -5,6 +5,7 @@ import { type Config, ConfigError } from '../config.js';
 import { createGateway, type GatewayServer } from '../gateway.js';
 import { NO_KEYS } from './check.js';
 import { type Io, version } from './command.js';
+import { releaseGarbage } from './garbage.js';
 import { formatRoutes } from './routes.js';
 import { issueToken } from './token.js';
 
@@ -35,6 +36,7 @@ export async function serve(config: Config, io: Io): Promise<number> {
 
 async function start(config: Config, io: Io): Promise<GatewayServer> {
   const gateway = await createGateway(config);
+  releaseGarbage();
   const { host, port } = await gateway.listen().catch(async (thrown: unknown) => {
     await gateway.close();
     throw new ConfigError([`cannot listen on ${printAddress(config)}: ${listenReason(thrown)}`], false);
