@@ -396,3 +396,22 @@ describe('WWW-Authenticate (RFC 6750 section 3)', () => {
     expect(await challenge('/v1/tell', bearer())).toEqual([403, null]);
   });
 });
+
+test('an answer without a body has its trailers as headers, and the next answer is in its place', async () => {
+  teller.telling = { trailers: { 'x-late': 'yes' } };
+  const started = await another('--etag');
+  const ask = 'GET /v1/tell HTTP/1.1\r\nhost: a\r\nte: trailers\r\n';
+  const text = await new Promise<string>((resolve) => {
+    let got = '';
+    const socket = connect(started.port, '127.0.0.1', () =>
+      socket.write(`${ask}if-none-match: *\r\n\r\n${ask}connection: close\r\n\r\n`),
+    );
+    socket.on('data', (chunk: Buffer) => {
+      got += chunk.toString('latin1');
+    });
+    socket.on('close', () => resolve(got));
+  });
+  expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 304', 'HTTP/1.1 200']);
+  expect(text.slice(0, text.indexOf('HTTP/1.1 200'))).toMatch(/\r\nx-late: yes\r\n/);
+  expect(text.slice(0, text.indexOf('HTTP/1.1 200'))).not.toMatch(/\r\ntrailer:/i);
+});

@@ -166,6 +166,13 @@ describe('FormSplitter', () => {
     expect(() => split(body, 1)).toThrow(StatusError);
   });
 
+  test('takes white space around the values of headers, and little of it behind a boundary', () => {
+    const spaced = `--b \t\r\nX-A: a${' '.repeat(2000)}b  \r\n${text('a', '1')}\r\n--b--\r\n`;
+    for (const chunk of [1, 7, 5000]) expect(split(spaced, chunk)).toMatchObject([{ name: 'a', data: '1' }]);
+    expect(() => split(`--b${' '.repeat(200)}\r\n${text('a', '1')}`, 1)).toThrow(/follows the boundary/);
+    expect(() => split(form(`X-A: a\v\r\n${text('a', '1')}`))).toThrow(/a header of part 1 is none/);
+  });
+
   test('refuses headers over the limit before all of them are there, and too many parts', () => {
     const splitter = new FormSplitter('b');
     expect(() => splitter.push(Buffer.from(`--b\r\nX-A: ${'x'.repeat(9_000)}`))).toThrow(HttpError);

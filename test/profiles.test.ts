@@ -280,6 +280,15 @@ describe('options that no profile turns on', () => {
     expect(ask('GET /v1?a=1&labels[a]=2')).toBe(400);
   });
 
+  test('unknownParameters: capture refuses them where the field is the body, which stays whole', () => {
+    const config = configOf('default', capture);
+    const rule: Rule = { verb: 'POST', template: '/v1', body: 'labels' };
+    const ask = (request: string): JsonValue => answer([rule], { request, body: { k: 'v' } }, config);
+    expect(ask('POST /v1?x=1')).toBe(400);
+    expect(ask('POST /v1?labels[x]=1')).toBe(400);
+    expect(ask('POST /v1?id=x')).toEqual({ id: 'x', labels: { k: 'v' } });
+  });
+
   test('unknownParameters: capture refuses them where the request has no such field', () => {
     const config = configOf('default', 'http: { unknownParameters: capture, captureInto: other }');
     expect(answer([ALL], { request: 'GET /v1?a=1' }, config)).toBe(400);

@@ -166,10 +166,13 @@ function resolveResponseBody({ method, rule }: BindingSource, report: Report): D
   return field;
 }
 
-/** The field for unknown query parameters, in requests that have it. */
-function resolveCapture({ method, options }: BindingSource, report: Report): DescField | undefined {
+/** The field for unknown query parameters, in requests that have it; where it is the body, they stay unknown. */
+function resolveCapture({ method, rule, options }: BindingSource, report: Report): DescField | undefined {
   const { unknownParameters, captureInto } = options.http;
-  const field = unknownParameters === 'capture' ? findByProtoName(method.input, captureInto) : undefined;
+  const field =
+    unknownParameters === 'capture' && captureInto !== rule.body
+      ? findByProtoName(method.input, captureInto)
+      : undefined;
   if (field === undefined || isTextMap(field)) return field;
   report(`captureInto: ${method.input.typeName}.${field.name} is no map<string, string>`);
   return undefined;

@@ -120,7 +120,9 @@ export async function* inflateChunks(
     }
     if (inflater.bytesWritten < received) throw new Error('something follows its end');
   } catch (thrown) {
-    throw thrown instanceof StatusError ? thrown : undecodable(coding, thrown);
+    // No bytes at all are an empty body, compressed or not.
+    if (thrown instanceof StatusError) throw thrown;
+    if (received > 0) throw undecodable(coding, thrown);
   } finally {
     // Ends the pipeline too, if the client sends on behind the end.
     inflater.destroy();

@@ -26,15 +26,13 @@ export function sendWhole(
   const { status, headers, body } = reply;
   const { req: request } = response;
   if (WITHOUT_BODY.has(status)) {
-    delete headers['content-type'];
-    finish(response, reply, undefined);
+    finishEmpty(response, reply, status);
     return undefined;
   }
   const coding = codingOf(request, reply, http);
   if (isValidated(request, status, http) || headers.etag !== undefined) {
     if (tag(request, reply, { coding, http })) {
-      delete headers['content-type'];
-      finish(response, { ...reply, status: 304 }, undefined);
+      finishEmpty(response, reply, 304);
       return undefined;
     }
   }
@@ -90,10 +88,16 @@ function tag(request: IncomingMessage, reply: WholeReply, { coding, http }: Tagg
   return known !== undefined && isValidated(request, status, http) && matchesTag(known, etag);
 }
 
-function finish(response: ServerResponse, reply: WholeReply, body: Uint8Array | undefined): void {
-  const { status, headers, trailers } = reply;
-  if (body !== undefined && trailers === undefined) headers['content-length'] = body.length;
+function finish(response: ServerResponse, { status, headers, trailers }: WholeReply, body: Uint8Array): void {
+  if (trailers === undefined) headers['content-length'] = body.length;
   response.writeHead(status, headers);
-  if (body !== undefined && trailers !== undefined) response.addTrailers(trailers);
+  if (trailers !== undefined) response.addTrailers(trailers);
   response.end(body);
+}
+
+/** Behind no body come no trailers: they are headers then, as for a client that takes none. */
+function finishEmpty(response: ServerResponse, { headers, trailers }: WholeReply, status: number): void {
+  delete headers['content-type'];
+  delete headers.trailer;
+  response.writeHead(status, { ...headers, ...trailers }).end();
 }

@@ -33,6 +33,11 @@ export interface SendErrorOptions {
 export function sendError(response: ServerResponse, error: StatusError, options: SendErrorOptions): void {
   if (response.headersSent || response.destroyed) return;
   const { req: request } = response;
+  // A head that Node refused halfway has left its traces: what is written now might lack its body.
+  if (response.statusMessage !== undefined) {
+    response.destroy();
+    return;
+  }
   const { http, codec } = options;
   const id = options.id ?? requestId(request.headers['x-request-id']);
   const status =

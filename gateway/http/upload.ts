@@ -10,6 +10,7 @@ import { parseContentType } from './accept.js';
 import { HttpError, invalid } from './error.js';
 import { bindHttpBody, encodeHttpBody, type RawBody } from './http_body.js';
 import { boundaryOf, type FormEvent, FormSplitter, type Part } from './multipart.js';
+import { Pieces } from './pieces.js';
 import type { Bound } from './table.js';
 
 /** A message holds at most this much of a body, in bytes. */
@@ -81,7 +82,7 @@ async function* readForm(
 /** Makes messages of a form's events. */
 class FormReader {
   private readonly fields: string[] = [];
-  private readonly text: Buffer[] = [];
+  private readonly text = new Pieces();
   private textBytes = 0;
   private part: Part | undefined;
   /** Whether the message that begins the part is still to come. */
@@ -139,8 +140,7 @@ class FormReader {
   }
 
   private addField(name: string): void {
-    const text = Buffer.concat(this.text);
-    this.text.length = 0;
+    const text = this.text.take();
     if (!isUtf8(text)) throw invalid(`form field "${name}"`, 'not UTF-8');
     this.fields.push(`${encodeURIComponent(name)}=${encodeURIComponent(text.toString('utf8'))}`);
   }
