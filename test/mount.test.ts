@@ -248,6 +248,21 @@ describe('for upgrades on another server', () => {
     return response.statusCode ?? 0;
   };
 
+  /** The answer to a plain request that offers another protocol, as Java's HttpClient does. */
+  const offerH2c = (url: string): Promise<string> =>
+    new Promise((resolve) => {
+      const socket = connect(Number(new URL(url).port), '127.0.0.1', () => {
+        socket.write(
+          'GET /v1/probe/ok HTTP/1.1\r\nhost: a\r\nconnection: Upgrade, close\r\nupgrade: h2c\r\n\r\n',
+        );
+      });
+      let text = '';
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      socket.on('close', () => resolve(text));
+    });
+
   test.each(['before', 'after'])('beside a ws server on another path that listens %s it', async (order) => {
     const { server, url } = await serve((_request, response) => void response.end('plain'));
     const ws = url.replace('http', 'ws');
@@ -278,19 +293,40 @@ describe('for upgrades on another server', () => {
     });
     gateway.attach(server);
     expect(await statusOf(new WebSocket(`${url.replace('http', 'ws')}/neither`))).toBe(418);
-    const h2c = await new Promise<string>((resolve) => {
-      const socket = connect(Number(new URL(url).port), '127.0.0.1', () => {
-        socket.write(
-          'GET /v1/probe/ok HTTP/1.1\r\nhost: a\r\nconnection: Upgrade, close\r\nupgrade: h2c\r\n\r\n',
-        );
-      });
-      let text = '';
-      socket.on('data', (chunk: Buffer) => {
-        text += chunk.toString();
-      });
-      socket.on('close', () => resolve(text));
-    });
+    const h2c = await offerH2c(url);
     expect(h2c).toMatch(/^HTTP\/1\.1 418 [\s\S]*plain \/v1\/probe\/ok\r\n/);
+  });
+
+  test('several on one server: each has its own, and what none wants is served as a plain request', async () => {
+    const { server, url } = await serve((request, response) => {
+      response.writeHead(418).end(`plain ${request.url}`);
+    });
+    const ws = url.replace('http', 'ws');
+    const { emit } = server;
+    const other = await createGateway(configWith());
+    const detachments = [
+      gateway.attach(server),
+      other.attach(server, { path: '/a' }),
+      gateway.attach(server, { path: '/b/' }),
+    ];
+    for (const path of ['', '/a', '/b']) {
+      const call = new WebSocket(`${ws}${path}/v1/probe/ok:watch?count=1`);
+      expect(await received(call)).toContain('"text":"ok"');
+    }
+    expect(await statusOf(new WebSocket(`${ws}/neither`))).toBe(418);
+    expect(await offerH2c(url)).toMatch(/^HTTP\/1\.1 418 /);
+
+    detachments[0]?.();
+    detachments[0]?.();
+    expect(await statusOf(new WebSocket(`${ws}/v1/probe/ok:watch?count=1`))).toBe(418);
+    await other.close();
+    expect(await statusOf(new WebSocket(`${ws}/a/v1/probe/ok:watch?count=1`))).toBe(418);
+    const call = new WebSocket(`${ws}/b/v1/probe/ok:watch?count=1`);
+    expect(await received(call)).toContain('"text":"ok"');
+    detachments[2]?.();
+    expect([server.emit === emit, server.listenerCount('upgrade')]).toEqual([true, 0]);
+    gateway.attach(server);
+    expect(await received(new WebSocket(`${ws}/v1/probe/ok:watch?count=1`))).toContain('"text":"ok"');
   });
 
   test('below a path', async () => {
