@@ -6,6 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { startServices } from './services.js';
 
 const GATEWAY = fileURLToPath(new URL('../gateway/main.js', import.meta.url));
+/** `node --watch` sees the files of its own process alone: under it, the gateway is watched by one of its own. */
+const WATCH =
+  process.env.WATCH_REPORT_DEPENDENCIES === undefined ? [] : ['--watch', '--watch-preserve-output'];
 const READY_WITHIN_MS = 30_000;
 
 /**
@@ -96,7 +99,7 @@ Enter a room and say hello, over a WebSocket:
 async function run(): Promise<number> {
   const port = await portOf(process.env.PORT ?? '8080');
   const services = await startServices();
-  const args = [GATEWAY, 'serve', '--dev', '--upstream', services.address, '--port', `${port}`];
+  const args = [...WATCH, GATEWAY, 'serve', '--dev', '--upstream', services.address, '--port', `${port}`];
   // In a process group of its own: Ctrl-C in a terminal reaches a whole group, and with ours the gateway would hear it twice.
   const gateway = spawn(process.execPath, args, { stdio: 'inherit', detached: true });
   const ended = once(gateway, 'exit');
