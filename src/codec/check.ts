@@ -24,6 +24,17 @@ class Checker extends Reader {
     return this.refuse(reason);
   }
 
+  /** A tag has 32 bits; one with more is refused by C++ and Go, and cut to another field's by others. */
+  override tag(): number {
+    const start = this.pos;
+    const tag = super.tag();
+    const length = this.pos - start;
+    if (length > 5 || (length === 5 && (this.buf[this.pos - 1] as number) > 15)) {
+      this.fail('a field number in it is out of range');
+    }
+    return tag;
+  }
+
   /** The fields between here and `end`, or the tag that ends a group. */
   fields(plan: Plan, end: number, endOfGroup: number): void {
     if (++this.depth > MAX_DEPTH) this.fail(`it is nested over ${MAX_DEPTH} levels`);

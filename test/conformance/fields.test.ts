@@ -278,6 +278,37 @@ describe('the body', () => {
   });
 });
 
+describe('a protobuf body that no service should have to read', () => {
+  test.each<[string, number[]]>([
+    ['cut short', [10, 5, 65]],
+    ['a field number of 0', [0, 1]],
+    ['a field number over 32 bits', [0x90, 0x80, 0x80, 0x80, 0x80, 0x01, 1]],
+    ['a field number of more bits than a tag has', [0x90, 0x80, 0x80, 0x80, 0x7f, 1]],
+    ['a wire type that there is not', [15, 1]],
+    ['a group that does not end', [11, 24, 1]],
+    ['a group that did not begin', [12]],
+    ['a varint without an end', [24, ...Array.from({ length: 11 }, () => 255)]],
+    ['text that is not UTF-8', [10, 1, 255]],
+  ])('%s', async (_, bytes) => {
+    const before = door.service.reached.length;
+    const answer = await door.ask({
+      send: 'POST /f',
+      type: 'application/x-protobuf',
+      body: Buffer.from(bytes),
+    });
+    expect([answer.status, jsonOf(answer).code]).toEqual([400, 3]);
+    expect(jsonOf(answer).message).toMatch(/^body: not a valid echo.v1.Thing: /);
+    expect(door.service.reached.length).toBe(before);
+  });
+
+  test('while a field that the contract does not know is none of our business', async () => {
+    const body = Buffer.from([...door.encode('Thing', { id: 'x' }), 0x98, 0x80, 0x80, 0x80, 0x08, 1]);
+    expect(requestIn(await door.ask({ send: 'POST /f', type: 'application/x-protobuf', body }))).toEqual({
+      id: 'x',
+    });
+  });
+});
+
 describe('a PATCH whose mask is unset has it filled from the members in its body', () => {
   testRules(at, [
     {
