@@ -66,9 +66,10 @@ export function createReloading({ loader, first, log, count }: ReloadingOptions)
   const fail = (thrown: unknown, cause: ReloadCause): void => {
     const known = thrown instanceof ContractError;
     const problems = known ? thrown.problems.map(printProblem) : ['internal error'];
-    // To find the same broken contract again and again is no news.
-    if (problems.join() === state.problems?.join()) return;
-    state = { ...state, problems };
+    const isNews = problems.join() !== state.problems?.join();
+    state = { ...state, problems, checkedAt: Date.now() };
+    // To find the same broken contract again and again is none.
+    if (!isNews) return;
     const facts = { cause, problems, ...(known ? {} : { err: thrown }) };
     log.error(facts, 'the new contract cannot be served; the old one stays in force');
   };

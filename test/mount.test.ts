@@ -1,12 +1,18 @@
 /** The gateway in other servers: as a middleware of Express and of plain functions, and for upgrades beside other WebSocket servers. */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type RequestListener, request, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, IncomingMessage, type RequestListener, request, type Server } from 'node:http';
+import { type AddressInfo, connect, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import express from 'express';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { type Config, loadConfig } from '../gateway/config.js';
 import { createGateway, type GatewayServer } from '../gateway/gateway.js';
+import { readBody } from '../gateway/http/body.js';
+import { BodySource } from '../gateway/http/body_source.js';
+import { Code } from '../src/status.js';
 import { PROBE_PROTO, type Probe, startProbe } from './support/probe.js';
 
 let probe: Probe;
@@ -133,6 +139,34 @@ describe('as a middleware of Express', () => {
     expect(await (await fetch(`${url}/ops/nothing`)).text()).toBe('mine');
     expect(await (await fetch(`${url}/readyz`)).text()).toBe('mine');
   });
+
+  test('the admin pages tell of the last look for a contract, also when that found a broken one', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tidegate-mount-'));
+    const file = join(folder, 'probe.proto');
+    copyFileSync(PROBE_PROTO, file);
+    const argv = ['--dev', '--log-level', 'silent', '--upstream', probe.address, '--proto', folder];
+    const own = await createGateway(loadConfig({ argv: [...argv, '--reload', '0'], env: {} }));
+    const app = express();
+    app.use('/ops', own.admin);
+    const { url } = await serve(app);
+    const checked = async (): Promise<number> => {
+      const { contract } = (await (await fetch(`${url}/ops/readyz`)).json()) as {
+        contract: { checkedAt: string };
+      };
+      return Date.parse(contract.checkedAt);
+    };
+    const times = [await checked()];
+    writeFileSync(file, 'message Half {');
+    // The second one finds what the first has found already.
+    for (const _ of ['first', 'second']) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await expect(own.reload()).rejects.toThrow();
+      times.push(await checked());
+    }
+    expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
+    await own.close();
+    rmSync(folder, { recursive: true });
+  });
 });
 
 describe('behind a body parser', () => {
@@ -206,6 +240,83 @@ describe('behind a body parser', () => {
     app.use(express.json(), small.middleware);
     expect((await put((await serve(app)).url, '{"text":"more than twenty bytes"}')).status).toBe(413);
     await small.close();
+  });
+
+  test('an empty body is none, however late the request comes', async () => {
+    const late: express.RequestHandler = (_request, _response, next) => void setTimeout(next, 20);
+    const ask = async (url: string, method: string, path: string): Promise<unknown> => {
+      const asked = request(`${url}${path}`, {
+        method,
+        headers: { ...json, 'transfer-encoding': 'chunked' },
+      });
+      asked.end();
+      const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+      let text = '';
+      for await (const chunk of answer) text += chunk;
+      return [answer.statusCode, JSON.parse(text)];
+    };
+    const plain = await behind(late);
+    for (const parser of [express.json({ type: () => true }), express.raw({ type: () => true })]) {
+      for (const url of [await behind(parser), await behind(parser, late)]) {
+        expect(await ask(url, 'PUT', '/v1/probe')).toEqual([200, {}]);
+        expect(await ask(url, 'POST', '/v1/sum')).toEqual(await ask(plain, 'POST', '/v1/sum'));
+      }
+    }
+  });
+
+  test('a body that has ended unread is empty, and one that never will has lost its client', async () => {
+    const limits = { bytes: 100, stallMs: 0 };
+    const ended = new IncomingMessage(new Socket());
+    ended.complete = true;
+    ended.push(null);
+    await once(ended.resume(), 'end');
+    expect(await readBody(ended, limits)).toHaveLength(0);
+    expect(await new BodySource(ended, 0).next()).toBeUndefined();
+    const left = new IncomingMessage(new Socket());
+    left.on('error', () => {}).destroy();
+    await expect(readBody(left, limits)).rejects.toMatchObject({ code: Code.CANCELLED });
+    await expect(new BodySource(left, 0).next()).rejects.toMatchObject({ code: Code.CANCELLED });
+  });
+
+  test('a form is refused where none is taken, and a nested one everywhere', async () => {
+    const config = configWith();
+    const taking = await createGateway({ ...config, http: { ...config.http, formOverride: true } });
+    const app = express();
+    app.use(express.urlencoded({ extended: true }), taking.middleware);
+    const { url } = await serve(app);
+    const form = { 'content-type': 'application/x-www-form-urlencoded' };
+    for (const body of ['text=a', 'b[c]=2']) {
+      const refused = await put(url, body, form);
+      expect([refused.status, refused.headers.get('accept-post')]).toEqual([
+        415,
+        'application/json, application/x-protobuf',
+      ]);
+    }
+    const post = (path: string, body: string) =>
+      fetch(`${url}${path}`, { method: 'POST', body, headers: form });
+    expect((await post('/v1/sum', 'b[c]=2')).status).toBe(415);
+    expect(await (await post('/v1/probe/ok', 'count=2')).json()).toMatchObject({ text: 'ok' });
+    const nested = await post('/v1/probe/ok', 'b[c]=2');
+    expect([nested.status, ((await nested.json()) as { message: string }).message]).toEqual([
+      400,
+      'body: a form whose fields are nested is not served here',
+    ]);
+    await taking.close();
+  });
+
+  test('a body that no route asks for may be gone', async () => {
+    const url = await behind((request, _response, next) => {
+      request.on('data', () => {}).on('end', () => next());
+    });
+    const status = await new Promise<number | undefined>((resolve, reject) => {
+      const asked = request(`${url}/v1/probe/ok`, {
+        method: 'GET',
+        headers: { ...json, 'content-length': 2 },
+      });
+      asked.on('response', (answer) => resolve(answer.resume().statusCode)).on('error', reject);
+      asked.end('{}');
+    });
+    expect(status).toBe(200);
   });
 
   test('a body that is gone is told to whoever mounted the gateway there', async () => {

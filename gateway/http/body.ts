@@ -59,6 +59,13 @@ function formatOf({ request, endpoint }: Exchange, streaming: boolean): Format {
   throw unsupported(type, accepted);
 }
 
+/** Throws HttpError 415 when the call cannot have a body of this media type, whatever is in it. */
+export function requireReadable(exchange: Exchange): void {
+  const { endpoint, form } = exchange;
+  if (form === true || rawBodiesOf(endpoint).request !== undefined) return;
+  formatOf(exchange, endpoint.method.clientStreaming);
+}
+
 function tooLarge(limit: number): HttpError {
   return new HttpError(Code.RESOURCE_EXHAUSTED, `body: larger than ${limit} bytes`, { http: 413 });
 }
@@ -70,6 +77,9 @@ function tooLarge(limit: number): HttpError {
 export function readBody(request: IncomingMessage, { bytes, stallMs }: BodyLimits): Promise<Buffer> {
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > bytes) return Promise.reject(tooLarge(bytes));
+  // Whoever comes late hears of neither.
+  if (request.readableEnded) return Promise.resolve(Buffer.alloc(0));
+  if (request.destroyed) return Promise.reject(clientLeft());
   return new Promise((resolve, reject) => {
     const pieces = new Pieces();
     const timer = stallMs > 0 ? setTimeout(() => refuse(stalled(stallMs)), stallMs) : undefined;

@@ -106,7 +106,8 @@ export class BodySource {
     if (this.started) return;
     this.started = true;
     const { request } = this;
-    if (request.destroyed && !request.readableEnded) this.onClose();
+    if (request.readableEnded) this.onEnd();
+    else if (request.destroyed) this.onClose();
     else
       request
         .on('data', this.onData)

@@ -94,9 +94,15 @@ function isWellFormed(path: string): boolean {
   }
 }
 
-/** Behind handlers of others, which may have read the body. */
-function whole(request: IncomingMessage, next: Next | undefined): IncomingMessage {
-  return next !== undefined && request.readableDidRead ? replayed(request) : request;
+function takesBody({ endpoint: { method, rule }, form }: Exchange): boolean {
+  return rule.body !== '' || method.clientStreaming || form === true;
+}
+
+/** Behind handlers of others, which may have read the body; an empty one has an end only. Throws as `replayed` does. */
+function whole(exchange: Exchange, next: Next | undefined): Exchange {
+  const { readableDidRead, readableEnded } = exchange.request;
+  if (next === undefined || !(readableDidRead || readableEnded) || !takesBody(exchange)) return exchange;
+  return { ...exchange, request: replayed(exchange) };
 }
 
 /** Serves one request; with `next`, a path that nobody here knows is left to it. Never throws. */
@@ -144,7 +150,7 @@ export function createDispatch(options: DispatchOptions) {
       } else if (next === undefined) throw notFound(path);
       else next();
     } else if ('match' in found) {
-      serve({ request: whole(request, next), response, table: current, query, ...found.match });
+      serve(whole({ request, response, table: current, query, ...found.match }, next));
     } else if (verb === 'OPTIONS') {
       cors?.share(request, response);
       response.writeHead(204, { allow: found.allow.join(', ') }).end();
@@ -153,7 +159,7 @@ export function createDispatch(options: DispatchOptions) {
       if (match === undefined || !('match' in match) || !takesForm(match.match.endpoint))
         throw methodNotAllowed(verb, found.allow, http.wrongMethod);
       const form = { query, form: true, ...match.match };
-      serve({ request: whole(request, next), response, table: current, ...form });
+      serve(whole({ request, response, table: current, ...form }, next));
     }
   };
 
