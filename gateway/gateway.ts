@@ -91,7 +91,7 @@ function isRoute({ router }: Table, path: string): boolean {
 }
 
 /** What /readyz says of the contract. */
-function printState({ loadedAt, checkedAt, ...state }: ContractState) {
+function printState({ loadedAt, checkedAt, newestAt: _, ...state }: ContractState) {
   const time = (at: number) => new Date(at).toISOString();
   return { ...state, loadedAt: time(loadedAt), checkedAt: time(checkedAt) };
 }

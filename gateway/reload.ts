@@ -59,7 +59,8 @@ export function createReloading({ loader, first, log, count }: ReloadingOptions)
     if (state.problems) log.info({ cause }, 'the contract in force is the newest again');
     else if (cause === 'signal') log.info({ cause }, 'the contract has not changed');
     const { problems: _, ...rest } = state;
-    state = { ...rest, checkedAt: Date.now() };
+    const now = Date.now();
+    state = { ...rest, checkedAt: now, newestAt: now };
     return { changed: false, changes: [] };
   };
 
@@ -128,6 +129,7 @@ function stateOf({ table, fingerprint }: Loaded): ContractState {
     methods: table.contract.methods.length,
     loadedAt: now,
     checkedAt: now,
+    newestAt: now,
   };
 }
 

@@ -155,7 +155,11 @@ describe('as a middleware of Express', () => {
       };
       return Date.parse(contract.checkedAt);
     };
+    const succeeded = async (): Promise<string | undefined> =>
+      /^tidegate_contract_last_success\S+ (.*)$/m.exec(await (await fetch(`${url}/ops/metrics`)).text())?.[1];
     const times = [await checked()];
+    const before = await succeeded();
+    expect(before).toMatch(/^\d/);
     writeFileSync(file, 'message Half {');
     // The second one finds what the first has found already.
     for (const _ of ['first', 'second']) {
@@ -164,6 +168,7 @@ describe('as a middleware of Express', () => {
       times.push(await checked());
     }
     expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
+    expect(await succeeded()).toBe(before);
     await own.close();
     rmSync(folder, { recursive: true });
   });

@@ -11,8 +11,10 @@ export interface ContractState {
   readonly methods: number;
   /** When it came into force, in ms since the epoch. */
   readonly loadedAt: number;
-  /** When it was last known to be the newest, in ms since the epoch. */
+  /** When a newer one was last looked for, whatever came of it, in ms since the epoch. */
   readonly checkedAt: number;
+  /** When it was last known to be the newest, in ms since the epoch. */
+  readonly newestAt: number;
   /** Why a newer one is not served, a problem each; absent when there is no such. */
   readonly problems?: readonly string[];
 }
@@ -35,7 +37,7 @@ export function registerContract(
     help: 'When the contract was last read and could be served.',
     registers,
     collect() {
-      this.set(state().checkedAt / 1000);
+      this.set(state().newestAt / 1000);
     },
   });
   new Gauge({
