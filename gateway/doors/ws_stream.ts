@@ -1,6 +1,6 @@
 /** One call of a multiplexed WebSocket, from `open` to `end`. */
 import { isSingle, type Message, type Metadata, type Reply, type Requests } from '../../src/call.js';
-import { DEADLINE_TEXT } from '../../src/policy/deadline.js';
+import { DEADLINE_TEXT, LONGEST_TIMER } from '../../src/policy/deadline.js';
 import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
 import { responseHeaders } from '../http/headers.js';
@@ -39,8 +39,6 @@ export interface StreamOptions {
   readonly deadline: number | undefined;
 }
 
-/** Node's longest timer; a longer one would fire at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 const NO_TRAILERS: Metadata = Object.freeze({});
 
 export class Stream {
@@ -139,7 +137,7 @@ export class Stream {
     const { deadline } = this.#options;
     const late = (): void => this.fail(new StatusError(Code.DEADLINE_EXCEEDED, DEADLINE_TEXT));
     const left =
-      deadline === undefined ? undefined : Math.min(Math.max(deadline - Date.now(), 0), MAX_TIMER_MS);
+      deadline === undefined ? undefined : Math.min(Math.max(deadline - Date.now(), 0), LONGEST_TIMER);
     const timer = left === undefined ? undefined : setTimeout(late, left);
     while (this.#credit <= 0 && !this.#ended) {
       await new Promise<void>((resolve) => {

@@ -1,15 +1,9 @@
 /** HTTP headers to gRPC metadata and back: what passes, what is stripped, what is refused. */
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Metadata } from '../../src/call.js';
+import { IDENTITY_HEADERS } from '../../src/policy/identity.js';
 import type { HttpConfig, UpstreamConfig } from '../config.js';
 import { headersTooLarge, invalid } from './error.js';
-
-/** Says who the caller is. Never taken from a client: stripped here, set from the verified token further in. */
-export const IDENTITY_HEADERS: ReadonlySet<string> = new Set([
-  'x-user-id',
-  'x-permissions',
-  'x-auth-issued-at',
-]);
 
 /** RFC 9110 section 7.6.1, and what older proxies treat alike. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([

@@ -6,7 +6,7 @@ import { Code, StatusError } from '../status.js';
 export const DEADLINE_TEXT = 'the deadline passed before the call ended';
 
 /** The longest delay that a timer takes, in ms; a longer one would fire at once. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * Refuses a call whose deadline has passed, and ends one with DEADLINE_EXCEEDED when it passes: the inner call's

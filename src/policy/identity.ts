@@ -11,7 +11,11 @@ import type { Principal } from '../principal.js';
  * In subjects and permissions, all but visible ASCII, and `%` and `,`, is percent-encoded (UTF-8), so that
  * whatever a token says is one value of one header; decoding each value gives back what the token says.
  */
-export const IDENTITY_HEADERS: readonly string[] = ['x-user-id', 'x-permissions', 'x-auth-issued-at'];
+export const IDENTITY_HEADERS: ReadonlySet<string> = new Set([
+  'x-user-id',
+  'x-permissions',
+  'x-auth-issued-at',
+]);
 
 /** The call's id, set for every caller. */
 const REQUEST_ID = 'x-request-id';
@@ -36,7 +40,7 @@ function isOurs(name: string): boolean {
   // All of ours begin so; the rest is not worth lower-casing.
   if (name.charCodeAt(1) !== 0x2d) return false;
   const lower = name.toLowerCase();
-  return lower === REQUEST_ID || IDENTITY_HEADERS.includes(lower);
+  return lower === REQUEST_ID || IDENTITY_HEADERS.has(lower);
 }
 
 /** A principal lives as long as its token is remembered, and is seen by many calls. */
