@@ -10,8 +10,9 @@ try {
     throw new Error(`SERVICES_PORT: must be 0 to 65535, not ${text}`);
   }
   const services = await startServices({ host, port });
-  console.log(`orders, quotes and chat on ${services.address}`);
+  // Before the line that says it is ready: whoever reads that may stop it at once.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void services.close());
+  console.log(`orders, quotes and chat on ${services.address}`);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
