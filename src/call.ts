@@ -1,6 +1,7 @@
 /** The call in the middle: what every door makes of a client's request, and what every policy and upstream see. */
 import type { Method } from './method.js';
 import type { Principal } from './principal.js';
+import type { Feed } from './stream/feed.js';
 
 /** One protobuf message, encoded. */
 export type Message = Uint8Array;
@@ -29,6 +30,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** Milliseconds since the epoch, or undefined for none. */
   readonly deadline: number | undefined;
+  /** Where a stream shall go on: a cursor that a client got with an event, `earliest` or `now`. Default: where the method begins. */
+  readonly resume?: string | undefined;
 }
 
 export interface Reply {
@@ -38,6 +41,11 @@ export interface Reply {
    * if the call fails after it was accepted. Leaving the loop early cancels the call.
    */
   readonly messages: Message | AsyncIterable<Message>;
+  /**
+   * The same stream with positions, for doors that show them, if the method's streams have any. Either this is started or `messages`
+   * is iterated. Messages without positions cannot tell of a reset: their iteration then throws ABORTED.
+   */
+  readonly feed?: Feed;
   /** Complete when the last message has been read; for a single message at once. */
   readonly trailers: () => Metadata;
 }

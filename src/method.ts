@@ -35,13 +35,57 @@ export interface Access {
   readonly roles: readonly string[];
 }
 
-/** tidegate.v1.stream. Field names are proto names. */
+/** What becomes of a reader that is too slow for a shared stream; a private stream slows its service down instead. */
+export interface SlowReader {
+  /**
+   * `disconnect`: the connection is closed, and the client resumes. `drop_oldest`: what does not fit is skipped, and the client is told by a
+   * reset. `conflate`: of what has waited, only the last message of each `key` is sent. `latest`: only the last message is sent.
+   */
+  readonly policy: 'disconnect' | 'drop_oldest' | 'conflate' | 'latest';
+  /** For `conflate`: the path of a field of the response, for example `symbol`. Else empty. */
+  readonly key: string;
+  /** How far a reader may be behind before the policy is used, in bytes of encoded messages. */
+  readonly bytes: number;
+  /** The same in ms. */
+  readonly ageMs: number;
+}
+
+/** tidegate.v1.stream. Fields are named by their proto names. */
 export interface StreamOptions {
   /** A string or enum field of the response whose value names the event on SSE. Empty: `message`. */
   readonly eventField: string;
   /** Milliseconds between heartbeats on a quiet stream; 0: the gateway's default. */
   readonly heartbeatMs: number;
+  /**
+   * `private`: a call of the service for each client. `shared`: one call for all clients of the cluster that ask for the same, logged for
+   * resume. `node`: one call and one log for each gateway node, for services that keep the history themselves.
+   */
+  readonly sharing: 'private' | 'shared' | 'node';
+  /** What makes two equal requests different: claims of the token (`sub`, `roles`, `permissions` or any other) and request headers. */
+  readonly scope: { readonly claims: readonly string[]; readonly headers: readonly string[] };
+  /** The path of the response field (string, bytes or integer) that is a position in the service's own log. Empty: it has none. */
+  readonly cursorField: string;
+  /** The path of the request field, of the same type, after whose position the service goes on. Empty exactly if `cursorField` is. */
+  readonly resumeField: string;
+  /** What is kept of a shared stream for clients that come back. */
+  readonly retention: { readonly entries: number; readonly ageMs: number; readonly bytes: number };
+  /** How long the call of a shared stream goes on without clients, in ms. */
+  readonly lingerMs: number;
+  readonly slow: SlowReader;
 }
+
+/** Without the option, or for what it does not say. */
+export const STREAM_DEFAULTS: StreamOptions = Object.freeze<StreamOptions>({
+  eventField: '',
+  heartbeatMs: 0,
+  sharing: 'private',
+  scope: Object.freeze({ claims: [], headers: [] }),
+  cursorField: '',
+  resumeField: '',
+  retention: Object.freeze({ entries: 10_000, ageMs: 3_600_000, bytes: 16 * 1024 * 1024 }),
+  lingerMs: 15_000,
+  slow: { policy: 'disconnect', key: '', bytes: 1024 * 1024, ageMs: 30_000 },
+});
 
 export interface Method {
   /** `orders.v1.OrdersService/GetOrder` */

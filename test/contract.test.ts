@@ -12,6 +12,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { OPTION } from '../src/contract/annotations.js';
 import type { Contract } from '../src/contract/contract.js';
 import { type ContractSources, loadContract } from '../src/contract/load.js';
+import { STREAM_DEFAULTS } from '../src/method.js';
 import {
   compile,
   folders,
@@ -64,7 +65,7 @@ service Shop {
         { verb: 'HEAD', template: '/v1/head', body: '', responseBody: '' },
       ],
       access: { public: false, permissions: ['items:read', 'more'], roles: ['admin', 'staff'] },
-      stream: { eventField: '', heartbeatMs: 0 },
+      stream: STREAM_DEFAULTS,
       upstream: 'u1',
       source: { file: 'shop.proto', line: 7 },
     });
@@ -74,7 +75,7 @@ service Shop {
       serverStreaming: true,
       routes: [],
       access: { public: true, permissions: [], roles: [] },
-      stream: { eventField: 'kind', heartbeatMs: 1500 },
+      stream: { ...STREAM_DEFAULTS, eventField: 'kind', heartbeatMs: 1500 },
       source: { file: 'shop.proto', line: 17 },
     });
     expect(put).toMatchObject({ clientStreaming: true, serverStreaming: false, source: { line: 21 } });

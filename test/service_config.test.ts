@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { buildTable } from '../gateway/http/table.js';
 import type { Contract } from '../src/contract/contract.js';
+import { STREAM_DEFAULTS } from '../src/method.js';
 import { folders, HEAD, load, problemsOf } from './support/contracts/loading.js';
 
 afterAll(() => folders.remove());
@@ -162,7 +163,11 @@ tidegate:
       permissions: ['shop:read'],
       roles: ['clerk', 'admin'],
     });
-    expect(methodOf(contract, 'Shop/Watch')?.stream).toEqual({ eventField: 'kind', heartbeatMs: 1500 });
+    expect(methodOf(contract, 'Shop/Watch')?.stream).toEqual({
+      ...STREAM_DEFAULTS,
+      eventField: 'kind',
+      heartbeatMs: 1500,
+    });
     expect(routesOf(contract, 'Shop/Get')).toEqual(['GET /annotated/{id}']);
   });
 

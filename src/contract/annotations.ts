@@ -1,6 +1,6 @@
 /** google.api.http and tidegate.v1 options of a method, read from the bytes of its options and checked. */
 import type { MethodOptions } from '@bufbuild/protobuf/wkt';
-import type { Access, HttpRule, StreamOptions } from '../method.js';
+import { type Access, type HttpRule, STREAM_DEFAULTS, type StreamOptions } from '../method.js';
 import { bytesOf, numberOf, readFields, textOf, type WireField } from './wire.js';
 
 /** Field numbers in google.protobuf.MethodOptions. */
@@ -137,7 +137,7 @@ function readStream(fields: readonly WireField[], report: ReportAnnotation): Str
   const pieces = fields.filter((field) => field.no === 2).flatMap(partsOf);
   const heartbeatMs = readDuration(pieces);
   checkHeartbeat(heartbeatMs, report);
-  return { eventField: (name && textOf(name)) ?? '', heartbeatMs };
+  return { ...STREAM_DEFAULTS, eventField: (name && textOf(name)) ?? '', heartbeatMs };
 }
 
 /** Reports a time between heartbeats, in ms, that no option may ask for. */

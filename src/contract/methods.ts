@@ -1,13 +1,11 @@
 /** The methods of a contract, from its types and their options. */
 import { type DescMethod, type DescService, type FileRegistry, ScalarType } from '@bufbuild/protobuf';
 import { MethodOptionsSchema } from '@bufbuild/protobuf/wkt';
-import type { Method, StreamOptions } from '../method.js';
+import { type Method, STREAM_DEFAULTS } from '../method.js';
 import { type Annotations, OPTION, OPTION_NAME, readAnnotations } from './annotations.js';
 import type { ContractProblem } from './contract.js';
 import type { Merged } from './merge.js';
 import type { Override } from './overrides.js';
-
-const NO_STREAM: StreamOptions = Object.freeze({ eventField: '', heartbeatMs: 0 });
 
 export interface MethodContext {
   /** The name of the upstream of each service. */
@@ -44,7 +42,7 @@ export function readMethods(types: FileRegistry, merged: Merged, context: Method
         output: method.output,
         routes: annotations.routes,
         access: annotations.access,
-        stream: annotations.stream ?? NO_STREAM,
+        stream: annotations.stream ?? STREAM_DEFAULTS,
         upstream,
         source,
       };

@@ -3,7 +3,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { EmptySchema, type FileDescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import type { Call, Invoke, Message } from '../call.js';
-import type { Method } from '../method.js';
+import { type Method, STREAM_DEFAULTS } from '../method.js';
 import { ANONYMOUS } from '../principal.js';
 import { Code, StatusError, statusOf } from '../status.js';
 import { bytesOf, numberOf, readFields, textOf, type WireField } from './wire.js';
@@ -119,7 +119,7 @@ export function reflectionMethod(version: string, upstream: string): Method {
     output: EmptySchema,
     routes: [],
     access: { public: true, permissions: [], roles: [] },
-    stream: { eventField: '', heartbeatMs: 0 },
+    stream: STREAM_DEFAULTS,
     upstream,
     source: { file: `grpc/reflection/${version}/reflection.proto` },
   };

@@ -1,6 +1,6 @@
 /** Service configurations (google.api.Service as YAML): what they say of methods whose .proto files cannot be edited. */
 import { readFileSync } from 'node:fs';
-import type { Access, HttpRule, Source, StreamOptions } from '../method.js';
+import { type Access, type HttpRule, type Source, STREAM_DEFAULTS, type StreamOptions } from '../method.js';
 import { suggest } from '../nearest.js';
 import { checkAccess, checkHeartbeat } from './annotations.js';
 import { ContractError, type ContractProblem } from './contract.js';
@@ -203,7 +203,7 @@ class Reader {
     const [event, heartbeat] = [fields?.get('event_field'), fields?.get('heartbeat')];
     const heartbeatMs = heartbeat === undefined ? 0 : this.#milliseconds(heartbeat);
     checkHeartbeat(heartbeatMs, (problem) => this.#report(heartbeat?.source, `stream: ${problem}`));
-    return { eventField: event === undefined ? '' : this.#text(event), heartbeatMs };
+    return { ...STREAM_DEFAULTS, eventField: event === undefined ? '' : this.#text(event), heartbeatMs };
   }
 
   #milliseconds(entry: YamlEntry): number {

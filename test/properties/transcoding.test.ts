@@ -16,7 +16,7 @@ import { expect, test } from 'vitest';
 import { buildTable, type Match, type Table } from '../../gateway/http/table.js';
 import type { JsonObject, JsonValue } from '../../src/codec/codec.js';
 import { parseJson } from '../../src/codec/json_text.js';
-import type { Method } from '../../src/method.js';
+import { type Method, STREAM_DEFAULTS } from '../../src/method.js';
 import { jsonFor } from '../support/codec/arbitrary.js';
 import { contractTypes, PACKAGE } from './contracts.js';
 import {
@@ -52,7 +52,7 @@ function methodOf(type: DescMessage, route: Route): Method {
     output: type,
     routes: [route.rule],
     access: { public: true, permissions: [], roles: [] },
-    stream: { eventField: '', heartbeatMs: 0 },
+    stream: STREAM_DEFAULTS,
     upstream: 'u1',
     source: { file: 'random.proto' },
   };

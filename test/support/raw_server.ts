@@ -13,7 +13,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Call, Requests } from '../../src/call.js';
-import type { Method } from '../../src/method.js';
+import { type Method, STREAM_DEFAULTS } from '../../src/method.js';
 import { ANONYMOUS } from '../../src/principal.js';
 
 /** One handler, by the kind of its method. */
@@ -128,7 +128,7 @@ export function rawMethod(kind: Kind, upstream = 'raw'): Method {
     output: EmptySchema,
     routes: [],
     access: { public: false, permissions: [], roles: [] },
-    stream: { eventField: '', heartbeatMs: 0 },
+    stream: STREAM_DEFAULTS,
     upstream,
     source: { file: 'raw.proto' },
   };

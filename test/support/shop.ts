@@ -3,7 +3,7 @@ import { createRegistry, type DescMessage, fromBinary, type Registry, toJson } f
 import { buildTable, type Endpoint } from '../../gateway/http/table.js';
 import type { JsonOptions, JsonValue } from '../../src/codec/codec.js';
 import type { Contract } from '../../src/contract/contract.js';
-import type { HttpRule, Method } from '../../src/method.js';
+import { type HttpRule, type Method, STREAM_DEFAULTS } from '../../src/method.js';
 import { Code, StatusError } from '../../src/status.js';
 import { compileProto } from './compile.js';
 
@@ -106,7 +106,7 @@ export function shopMethod(
     output: shopType('Reply'),
     routes: rules.map((rule) => ({ verb: 'GET', body: '', responseBody: '', ...rule })),
     access: { public: true, permissions: [], roles: [] },
-    stream: { eventField: '', heartbeatMs: 0 },
+    stream: STREAM_DEFAULTS,
     upstream: 'u1',
     source: { file: 'shop.proto', line: 3 },
   };

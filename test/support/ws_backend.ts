@@ -8,7 +8,7 @@ import { createRouteOptions } from '../../gateway/http/route_options.js';
 import type { Binding, Endpoint, Router, Table } from '../../gateway/http/table.js';
 import type { Call, Invoke, Message, Reply } from '../../src/call.js';
 import type { Codec } from '../../src/codec/codec.js';
-import type { Method } from '../../src/method.js';
+import { type Method, STREAM_DEFAULTS } from '../../src/method.js';
 import { ANONYMOUS } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
 
@@ -64,7 +64,7 @@ function endpointOf(name: string): Endpoint {
     output: StringValueSchema as DescMessage,
     routes: [rule],
     access: { public: true, permissions: [], roles: [] },
-    stream: { eventField: '', heartbeatMs: 0 },
+    stream: STREAM_DEFAULTS,
     upstream: 'u1',
     source: { file: 't.proto' },
   };
