@@ -20,6 +20,8 @@ export interface Context {
   readonly caller: Caller;
   /** Aborted when the caller leaves or its deadline passes, or the server stops. */
   readonly signal: AbortSignal;
+  /** Headers that are sent when the call is accepted. */
+  readonly headers: Metadata;
 }
 
 /** How much the server has to do. */
@@ -36,7 +38,7 @@ type Accept<R> = AsyncIterable<R> | Promise<AsyncIterable<R>>;
 export interface Handlers {
   readonly unary: <Q, R>(run: (request: Q, caller: Caller) => R | Promise<R>) => handleUnaryCall<Q, R>;
   readonly clientStream: <Q, R>(
-    run: (requests: AsyncIterable<Q>, context: Context) => Promise<R>,
+    run: (requests: AsyncIterable<Q>, context: Omit<Context, 'headers'>) => Promise<R>,
   ) => handleClientStreamingCall<Q, R>;
   readonly serverStream: <Q, R>(
     run: (request: Q, context: Context) => Accept<R>,
@@ -65,9 +67,10 @@ export function createHandlers(stopping: AbortSignal, report: (error: unknown) =
     const { signal, release } = lifeOf(call, stopping);
     streams += 1;
     try {
-      const replies = await run({ caller: callerOf(call.metadata), signal });
+      const headers = new Metadata();
+      const replies = await run({ caller: callerOf(call.metadata), signal, headers });
       // Headers say that the call is accepted, which on a quiet stream the first message would say much later.
-      call.sendMetadata(new Metadata());
+      call.sendMetadata(headers);
       for await (const message of replies) {
         if (signal.aborted) break;
         messages += 1;
@@ -88,7 +91,7 @@ export function createHandlers(stopping: AbortSignal, report: (error: unknown) =
   async function conclude<Q, R>(
     call: ServerReadableStream<Q, R>,
     callback: sendUnaryData<R>,
-    run: (requests: AsyncIterable<Q>, context: Context) => Promise<R>,
+    run: (requests: AsyncIterable<Q>, context: Omit<Context, 'headers'>) => Promise<R>,
   ): Promise<void> {
     const { signal, release } = lifeOf(call, stopping);
     try {
