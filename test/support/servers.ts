@@ -66,7 +66,11 @@ export async function startRedis({ config = {} }: RedisOptions = {}): Promise<Te
         .map(([key, value]) => `${key} ${value}\n`)
         .join(''),
     );
-    return { command: 'redis-server', args: [file], isReady: () => answers(port, 'PING\r\n', '+PONG') };
+    return {
+      command: 'redis-server',
+      args: [file],
+      isReady: () => answers(port, 'PING\r\n', /^(?:\+PONG|-NOAUTH)/),
+    };
   });
 }
 
@@ -80,7 +84,11 @@ export async function startNats({ config = '' }: NatsOptions = {}): Promise<Test
     );
     // The answer to a request to JetStream comes only when it has read all of its streams.
     const ask = 'CONNECT {"verbose":false}\r\nSUB _ 1\r\nPUB $JS.API.INFO _ 0\r\n\r\n';
-    return { command: 'nats-server', args: ['-c', file], isReady: () => answers(port, ask, 'MSG _ 1 ') };
+    return {
+      command: 'nats-server',
+      args: ['-c', file],
+      isReady: () => answers(port, ask, /MSG _ 1 |Authorization Violation/),
+    };
   });
 }
 
@@ -173,8 +181,8 @@ function missing(command: string, install: string): string | undefined {
   return found ? undefined : install;
 }
 
-/** Whether what listens on the port answers `ask` with something that contains `expected`, soon. */
-function answers(port: number, ask: string, expected: string): Promise<boolean> {
+/** Whether what listens on the port answers `ask` as expected, soon. */
+function answers(port: number, ask: string, expected: RegExp): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(ask));
     let seen = '';
@@ -186,7 +194,7 @@ function answers(port: number, ask: string, expected: string): Promise<boolean> 
     socket.once('error', () => finish(false)).once('close', () => finish(false));
     socket.on('data', (chunk) => {
       seen += chunk.toString('latin1');
-      if (seen.includes(expected)) finish(true);
+      if (expected.test(seen)) finish(true);
     });
   });
 }
