@@ -1,6 +1,6 @@
 /** The Channels service over the network, with the generated client: two instances on every kind of broker. */
 import { randomUUID } from 'node:crypto';
-import { type ClientReadableStream, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { beforeAll, describe, expect, test } from 'vitest';
 import {
   type HistoryRequest,
@@ -13,7 +13,17 @@ import type { ChannelRule } from '../services/channels/rules.js';
 import { startChannels } from '../services/channels/serve.js';
 import type { RunningServer } from '../services/server.js';
 import { type Cluster, KINDS } from './support/brokers.js';
-import { as, ask, connect, drain, eventually, refusal, refusalOf, take } from './support/services_client.js';
+import {
+  accepted,
+  as,
+  ask,
+  connect,
+  drain,
+  eventually,
+  refusal,
+  refusalOf,
+  take,
+} from './support/services_client.js';
 
 const { PRESENT, JOINED, UPDATED, LEFT } = PresenceEvent_Type;
 const TTL_MS = 1_500;
@@ -506,11 +516,3 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('on $kind', 
     });
   });
 });
-
-/** The position that the headers of an accepted stream tell. */
-function accepted(stream: ClientReadableStream<unknown>): Promise<string> {
-  return new Promise((resolve, reject) => {
-    stream.on('metadata', (headers: Metadata) => resolve(`${headers.get('tidegate-position')[0]}`));
-    stream.on('error', reject);
-  });
-}

@@ -86,13 +86,16 @@ export class Presence {
       throw exhausted(`the channel ${channel} is full: it holds ${capacity} members`, 10_000);
     }
     const { stay } = joined;
+    let stop = () => {};
     try {
-      const topic = this.#topic(channel);
       // Followed first, listed then: whoever comes or goes in between is told of.
-      const { start, entries } = await followTopics([topic], { after: 'now', signal });
+      const following = await followTopics([this.#topic(channel)], { after: 'now', signal });
+      stop = following.stop;
+      const { start, entries } = following;
       const present = encodePresent(channel, start, await this.#snapshot(channel));
       return { start, events: this.#stay(present, entries, stay.leave) };
     } catch (thrown) {
+      stop();
       await stay.leave();
       throw thrown;
     }

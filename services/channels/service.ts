@@ -16,9 +16,7 @@ import { checkName } from './name.js';
 import type { Presence } from './presence.js';
 import { decodeBatch, decodeJoin, decodePublication, encodePage } from './record.js';
 import { type Action, checkRight } from './rules.js';
-
-/** Where a stream begins, before its first event: who gets none can go on from there all the same. */
-export const POSITION_HEADER = 'tidegate-position';
+import { POSITION_HEADER } from './topic.js';
 
 export interface ChannelsParts {
   readonly channels: Channels;

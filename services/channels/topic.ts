@@ -7,6 +7,12 @@ import { merge } from './merge.js';
 import { keyOf, parsePositions, printPosition } from './position.js';
 import { answered, lossOf } from './refusals.js';
 
+/** Where a topic can be followed from; services need nothing else of the brokers. */
+export { BEGINNING, type LogPosition } from '../../src/broker/follower.js';
+
+/** The header that tells where a stream begins: who gets no event at all can go on from there all the same. */
+export const POSITION_HEADER = 'tidegate-position';
+
 export interface Topic {
   readonly logs: Logs;
   readonly name: string;
@@ -30,11 +36,15 @@ export interface Following<T extends Topic> {
   readonly start: string;
   /** Throws OUT_OF_RANGE when entries were lost; ends with the signal. */
   readonly entries: AsyncIterable<Located<T>>;
+  /** For who does not iterate, after all. */
+  readonly stop: () => void;
 }
 
+type Begin = LogPosition | 'now' | 'earliest';
+
 export interface FollowOptions {
-  /** A position, of one or several topics; `earliest`; empty or `now`. */
-  readonly after: string;
+  /** A position, of one or several topics; `earliest`; empty or `now`; or where each topic begins. */
+  readonly after: string | ((topic: Topic) => Begin);
   readonly signal: AbortSignal;
 }
 
@@ -59,7 +69,7 @@ export async function followTopics<T extends Topic>(
     const sources = await Promise.all(opening);
     const positions = new Map(sources.map(({ topic, start }) => [topic.key, start]));
     const start = [...positions.values()].join('~');
-    return { start, entries: locate(sources, positions, end) };
+    return { start, entries: locate(sources, positions, end), stop: end };
   } catch (thrown) {
     end();
     throw thrown;
@@ -67,10 +77,8 @@ export async function followTopics<T extends Topic>(
 }
 
 /** Where each topic begins. */
-function beginningOf(
-  topics: readonly Topic[],
-  after: string,
-): (topic: Topic) => LogPosition | 'now' | 'earliest' {
+function beginningOf(topics: readonly Topic[], after: FollowOptions['after']): (topic: Topic) => Begin {
+  if (typeof after !== 'string') return after;
   if (after === '' || after === 'now') return () => 'now';
   if (after === 'earliest') return () => 'earliest';
   const positions = parsePositions(after, 'after');
@@ -85,11 +93,7 @@ interface Source<T extends Topic> {
   readonly entries: AsyncIterable<Omit<Located<T>, 'position'> & { readonly own: string }>;
 }
 
-async function follow<T extends Topic>(
-  topic: T,
-  after: LogPosition | 'now' | 'earliest',
-  signal: AbortSignal,
-): Promise<Source<T>> {
+async function follow<T extends Topic>(topic: T, after: Begin, signal: AbortSignal): Promise<Source<T>> {
   const { logs, name, key } = topic;
   const follower = await answered(followLog({ logs, name, after, signal })).catch((thrown: unknown) => {
     throw thrown instanceof LogLost ? lossOf(thrown, name, key) : thrown;

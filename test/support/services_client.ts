@@ -54,6 +54,14 @@ export function ask<Q, R>(
   });
 }
 
+/** Resolves when the stream is accepted, with the position that its headers tell. */
+export function accepted(stream: ClientReadableStream<unknown>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    stream.on('metadata', (headers: Metadata) => resolve(`${headers.get('tidegate-position')[0]}`));
+    stream.on('error', reject);
+  });
+}
+
 /**
  * The next `count` messages of a stream, which goes on afterwards. Rejects when it ends or fails before; how it ends after
  * that goes unnoticed, unless it is drained.
