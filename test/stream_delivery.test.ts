@@ -39,29 +39,30 @@ function stream(slow: Partial<SlowReader> = {}) {
   const options: SlowReader = { policy: 'disconnect', key: '', bytes: 10 * BYTES, ageMs: 60_000, ...slow };
   const ring = new Ring({ bytes: options.bytes, ageMs: 60_000 });
   const deliveries = new Set<SharedDelivery>();
-  let waiting: (() => void)[] = [];
+  const all: Item[] = [];
+  async function* log(after: number): AsyncGenerator<readonly Item[], undefined> {
+    yield all.filter(({ offset }) => offset > after);
+    return undefined;
+  }
   const shared: Shared = {
     ring,
     slow: options,
     keyOf: (message) => Buffer.from(message).toString().charAt(0),
     follows: ({ offset, nonce }) => ring.after(offset, nonce),
-    grown: () =>
-      new Promise((resolve) => {
-        waiting.push(resolve);
-      }),
+    history: ({ offset }) => log(offset),
     left: (delivery) => void deliveries.delete(delivery),
   };
   return {
     ring,
     push(...items: readonly Item[]) {
+      all.push(...items);
       for (const each of items) ring.push(each);
-      for (const resolve of waiting.splice(0)) resolve();
-      waiting = [];
       for (const delivery of [...deliveries]) delivery.deliver();
     },
     join(reader: Reader, start: Partial<Start> = {}) {
       const controller = new AbortController();
-      const whole = { at: ring.end, reset: undefined, target: undefined, cursor: 'c0', ...start };
+      const after = { offset: ring.end, nonce: ring.end };
+      const whole = { at: ring.end, after, reset: undefined, target: undefined, cursor: 'c0', ...start };
       const delivery = new SharedDelivery(shared, reader, controller.signal, whole);
       deliveries.add(delivery);
       delivery.deliver();
@@ -123,6 +124,17 @@ describe('fast readers', () => {
     expect(reader.text).toBe('m1 !epoch_changed m3');
     expect(reader.ended).toBe('ok');
     expect(deliveries.size).toBe(0);
+  });
+
+  test('read from the log what came faster than they could be served', async () => {
+    const { join, push } = stream({ bytes: 3 * BYTES });
+    const reader = new Reader();
+    join(reader);
+    push(...[1, 2, 3, 4, 5, 6].map((offset) => item(offset)));
+    await new Promise((resolve) => setImmediate(resolve));
+    push(item(7));
+    expect(reader.text).toBe('m1 m2 m3 m4 m5 m6 m7');
+    expect(reader.ended).toBeUndefined();
   });
 
   test('never get more than 64 KiB in one write', () => {

@@ -1,4 +1,5 @@
 /** One client of a shared stream: a position, moved on as fast as the client takes events. A slow one costs no more than a fast one. */
+import type { Position } from '../broker/broker.js';
 import type { SlowReader } from '../method.js';
 import { StatusError } from '../status.js';
 import { type Delivery, type ResetReason, type Sink, SlowConsumerError, type StreamEvent } from './feed.js';
@@ -11,6 +12,8 @@ export type History = AsyncIterator<readonly Item[]>;
 export interface Start {
   /** The number in the ring, or what to read until the ring has what follows. */
   readonly at: number | History;
+  /** What the client has seen last, in the log. */
+  readonly after: Position;
   /** Why the client has to forget what it knows, before anything else. */
   readonly reset: ResetReason | undefined;
   /** The client is told once it has everything up to this offset; undefined: it is not. */
@@ -26,8 +29,8 @@ export interface Shared {
   readonly keyOf: (message: Uint8Array) => string;
   /** The number in the ring of what follows an item, once the ring has come so far. */
   follows(item: Item): number | undefined;
-  /** Resolves when the ring has got something new. */
-  grown(): Promise<void>;
+  /** What the log has behind a position. */
+  history(after: Position): History;
   /** The delivery is over. */
   left(delivery: SharedDelivery): void;
 }
@@ -38,6 +41,7 @@ const WRITE_BYTES = 64 * 1024;
 export class SharedDelivery implements Delivery {
   /** The number in the ring of what comes next; undefined while history is read. */
   private next: number | undefined;
+  private place: Position;
   private position: string;
   private target: number | undefined;
   /** Whether the client did not take what there was. */
@@ -50,17 +54,15 @@ export class SharedDelivery implements Delivery {
     private readonly shared: Shared,
     private readonly sink: Sink,
     private readonly signal: AbortSignal,
-    { at, reset, target, cursor }: Start,
+    { at, after, reset, target, cursor }: Start,
   ) {
+    this.place = after;
     signal.addEventListener('abort', this);
     this.position = cursor;
     this.target = target;
     if (reset !== undefined) this.tellReset(reset);
     if (typeof at === 'number') this.next = at;
-    else {
-      this.history = at;
-      this.replay(at).catch((thrown: unknown) => this.end(StatusError.from(thrown)));
-    }
+    else this.read(at);
   }
 
   readonly cursor = (): string => this.position;
@@ -107,7 +109,8 @@ export class SharedDelivery implements Delivery {
         this.judge();
         return;
       }
-      if (this.blocked || this.next < ring.begin) this.skip(room);
+      if (this.blocked) this.skip(room);
+      else if (this.next < ring.begin) this.readLog();
       else this.send(this.next, room);
     }
   }
@@ -138,7 +141,7 @@ export class SharedDelivery implements Delivery {
     }
     this.next = to;
     if (to > from) {
-      this.position = ring.at(to - 1).cursor;
+      this.moveTo(ring.at(to - 1));
       const bytes = ring.encoded(this.sink.encoder, from, to);
       if (bytes.length > 0) this.sink.write(bytes, messages);
       this.reached(ring.at(to - 1).offset);
@@ -190,11 +193,27 @@ export class SharedDelivery implements Delivery {
     if (chosen.length > 0) {
       const { encoder } = this.sink;
       const messages = chosen.filter((number) => ring.at(number).record.kind === 'message').length;
-      this.position = ring.at(to - 1).cursor;
+      this.moveTo(ring.at(to - 1));
       this.sink.write(encoder.join(chosen.map((number) => ring.encodedItem(encoder, number))), messages);
       this.reached(ring.at(to - 1).offset);
     }
     this.endAt(to);
+  }
+
+  private moveTo({ offset, nonce, cursor }: Item): void {
+    this.place = { offset, nonce };
+    this.position = cursor;
+  }
+
+  /** More came at once than the ring holds, before this client had its turn: that is not its fault. */
+  private readLog(): void {
+    this.next = undefined;
+    this.read(this.shared.history(this.place));
+  }
+
+  private read(history: History): void {
+    this.history = history;
+    this.replay(history).catch((thrown: unknown) => this.end(StatusError.from(thrown)));
   }
 
   /** Reads history to the client until the ring has what follows. */
@@ -219,7 +238,7 @@ export class SharedDelivery implements Delivery {
 
   /** Whether the client still wants more. */
   private async sendItem(item: Item): Promise<boolean> {
-    this.position = item.cursor;
+    this.moveTo(item);
     if (!isEvent(item)) return !this.over;
     while (!this.over && this.sink.room() <= 0) {
       await new Promise<void>((resolve) => {

@@ -6,13 +6,13 @@ import type { Call, Invoke, Metadata } from '../call.js';
 import type { SlowReader } from '../method.js';
 import { Code, StatusError } from '../status.js';
 import type { Cursors, Place } from './cursor.js';
-import { type Shared, SharedDelivery } from './delivery.js';
+import { type History, type Shared, SharedDelivery } from './delivery.js';
 import type { Feed, ResetReason } from './feed.js';
-import { itemOfEntry } from './history.js';
+import { itemOfEntry, readLog } from './history.js';
 import { type Owner, startOwner } from './owner.js';
 import type { Positions } from './positions.js';
 import type { Located } from './locate.js';
-import type { LogRecord } from './record.js';
+import { type LogRecord, parseRecord } from './record.js';
 import { retried } from './retried.js';
 import { type Item, Ring } from './ring.js';
 import type { SourceOptions } from './source.js';
@@ -139,6 +139,7 @@ export class Hub implements Shared {
   private async start(token: Uint8Array | undefined): Promise<void> {
     const { leaseMs } = this.options;
     this.follow(await this.open('now'));
+    await this.readToken();
     const offset = await this.tryToOwn(token);
     this.lastTick = Date.now();
     await this.showInterest();
@@ -148,6 +149,16 @@ export class Hub implements Shared {
       if (patience.aborted) throw new StatusError(Code.UNAVAILABLE, 'the stream has not begun in time');
       await Promise.race([this.grown(), sleep(leaseMs / 10, undefined, { ref: false })]);
     }
+  }
+
+  /** The service's position at the end of the log, for a client that will see nothing before it comes back. */
+  private async readToken(): Promise<void> {
+    const { logs, id, positions } = this.options;
+    const { offset, nonce } = this.head;
+    if (offset === 0 || positions === undefined) return;
+    const [last] = (await logs.read(id.name, { after: offset - 1, limit: 1 })).entries;
+    if (last?.nonce === nonce && this.head.offset === offset)
+      this.head = { ...this.head, token: tokenOf(parseRecord(last.data)) };
   }
 
   /** Becomes the one node that makes the call, unless there is one. Resolves with where the log ended when the service had accepted. */
@@ -230,15 +241,17 @@ export class Hub implements Shared {
   private take(epoch = '', entries: readonly Entry[]): void {
     for (const entry of entries) {
       this.head = { epoch, offset: entry.offset, nonce: entry.nonce, token: undefined };
-      this.ring.push(this.itemOf(entry));
+      const item = this.itemOf(entry);
+      this.head = { ...this.head, token: tokenOf(item.record) };
+      this.ring.push(item);
     }
     this.changed();
   }
 
   readonly itemOf = (entry: Entry): Item =>
     itemOfEntry(entry, (record) => {
-      const token = record.kind === 'end' ? undefined : record.token;
-      return this.print({ epoch: this.head.epoch, offset: entry.offset, nonce: entry.nonce, token });
+      const { offset, nonce } = entry;
+      return this.print({ epoch: this.head.epoch, offset, nonce, token: tokenOf(record) });
     });
 
   /** A break that stands in no log, but shows in what is left of one. */
@@ -283,6 +296,13 @@ export class Hub implements Shared {
     return this.ring.after(offset, nonce);
   }
 
+  history(after: Position): History {
+    const { logs, id } = this.options;
+    const { itemOf, breakAt, signal } = this;
+    return readLog({ logs, name: id.name, after, itemOf, breakAt, signal, grown: () => this.grown() });
+  }
+
+  /** Resolves when the ring has got something new. */
   grown(): Promise<void> {
     return new Promise((resolve) => {
       if (this.isClosed) resolve();
@@ -430,6 +450,10 @@ export class Hub implements Shared {
     this.lease?.release().catch(() => {});
     this.lease = undefined;
   }
+}
+
+function tokenOf(record: LogRecord): Uint8Array | undefined {
+  return record.kind === 'end' ? undefined : record.token;
 }
 
 function placeOf({ epoch = '', offset, nonce }: LogPosition): Place {

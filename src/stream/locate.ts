@@ -4,7 +4,7 @@ import type { Call } from '../call.js';
 import type { Place } from './cursor.js';
 import type { Start } from './delivery.js';
 import type { ResetReason } from './feed.js';
-import { readLog, readSource } from './history.js';
+import { readSource } from './history.js';
 import type { Hub } from './hub.js';
 import { openSource } from './source.js';
 
@@ -46,20 +46,15 @@ export async function locate(hub: Hub, call: Call, wish: Wish): Promise<Located>
 
 function fromNow(hub: Hub, reset: ResetReason | undefined): Located {
   const { ring, place } = hub;
-  return { at: ring.end, reset, target: undefined, cursor: hub.print(place), resumed: false };
+  return { at: ring.end, after: place, reset, target: undefined, cursor: hub.print(place), resumed: false };
 }
 
 /** All that the log has: for those who ask for it, and for those who have to begin anew. */
 function fromOldest(hub: Hub, reset: ResetReason | undefined): Located {
   const beginning = { offset: 0, nonce: 0 };
   const cursor = hub.print({ ...hub.place, ...beginning });
-  return { at: logAfter(hub, beginning), reset, target: hub.place.offset, cursor, resumed: false };
-}
-
-function logAfter(hub: Hub, after: { readonly offset: number; readonly nonce: number }) {
-  const { logs, id } = hub.options;
-  const { itemOf, breakAt, signal } = hub;
-  return readLog({ logs, name: id.name, after, itemOf, breakAt, signal, grown: () => hub.grown() });
+  const at = hub.history(beginning);
+  return { at, after: beginning, reset, target: hub.place.offset, cursor, resumed: false };
 }
 
 async function fromPlace(hub: Hub, call: Call, place: Place): Promise<Located> {
@@ -71,8 +66,8 @@ async function fromPlace(hub: Hub, call: Call, place: Place): Promise<Located> {
 }
 
 function onLog(hub: Hub, place: Place): Located {
-  const at = hub.behind(place) ?? logAfter(hub, place);
-  return { at, reset: undefined, target: hub.place.offset, cursor: hub.print(place), resumed: true };
+  const at = hub.behind(place) ?? hub.history(place);
+  return { at, after: place, reset: undefined, target: hub.place.offset, cursor: hub.print(place), resumed: true };
 }
 
 /** Whether the log still has what follows a place; if not, why. */
@@ -89,14 +84,20 @@ async function checkLog(hub: Hub, { offset, nonce }: Place): Promise<ResetReason
 /** Behind a position of the service's own. */
 async function byToken(hub: Hub, call: Call, token: Uint8Array): Promise<Located> {
   const number = await numberBehind(hub, token);
-  if (number !== undefined)
-    return { at: number, reset: undefined, target: hub.place.offset, cursor: printToken(hub, token), resumed: true };
+  if (number !== undefined) {
+    const after = hub.ring.at(number - 1);
+    const { cursor } = after;
+    return { at: number, after, reset: undefined, target: hub.place.offset, cursor, resumed: true };
+  }
   const source = await openSource(hub.sourceOptions(token, call.signal));
   const { lost } = source;
   const at = readSource({ source, print: (place) => hub.print(place) });
   const cursor = printToken(hub, source.position ?? token);
-  return { at, reset: lost, target: undefined, cursor, resumed: lost === undefined };
+  return { at, after: NOWHERE, reset: lost, target: undefined, cursor, resumed: lost === undefined };
 }
+
+/** A client that reads the service's history is nowhere in ours. */
+const NOWHERE = { offset: 0, nonce: 0 };
 
 function printToken(hub: Hub, token: Uint8Array): string {
   return hub.print({ epoch: '', offset: 0, nonce: 0, token });

@@ -1,7 +1,7 @@
 /** The service's own positions, for methods whose contract says where they stand: read from replies, written into requests. */
 import type { Message } from '../call.js';
 import type { Method } from '../method.js';
-import { createFieldAccess } from './field.js';
+import { createFieldAccess, type FieldAccess } from './field.js';
 
 export interface Positions {
   /** The position of a reply; undefined if it has none. */
@@ -15,6 +15,9 @@ export interface Positions {
   /** What asks for everything that is kept: the zero value of the field. */
   readonly earliest: Uint8Array;
 }
+
+const NOTHING = new Uint8Array(0);
+const ZERO = Buffer.from('0');
 
 const known = new WeakMap<Method, Positions>();
 
@@ -31,9 +34,19 @@ export function positionsOf(method: Method): Positions | undefined {
       after: request.write,
       asked: request.read,
       without: request.clear,
-      earliest: request.zero,
+      earliest: fits(request, NOTHING) ? NOTHING : ZERO,
     };
     known.set(method, positions);
   }
   return positions;
+}
+
+/** Whether the field takes the value: an integer takes no empty one. */
+function fits({ write }: FieldAccess, value: Uint8Array): boolean {
+  try {
+    write(NOTHING, value);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -41,6 +41,7 @@ export interface Streams {
   close(error: StatusError): void;
 }
 
+/** Between looks at slow clients and at leases, in ms; more often where leases are short. */
 const TICK_MS = 1_000;
 
 export function createStreams(options: StreamsOptions): Streams {
@@ -51,7 +52,7 @@ export function createStreams(options: StreamsOptions): Streams {
   const timer = setInterval(() => {
     const now = Date.now();
     for (const hub of hubs) hub.tick(now);
-  }, TICK_MS).unref();
+  }, Math.min(TICK_MS, options.leaseMs / 4)).unref();
 
   const begin = (call: Call, invoke: Invoke, asked: Asked): Hub => {
     const { method } = call;

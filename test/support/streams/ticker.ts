@@ -175,7 +175,7 @@ export class Ticker {
 
 let calls = 0;
 
-export function callOf(method: Method, options: CallOptions = {}, signal = new AbortController().signal): Call {
+export function callOf(method: Method, options: CallOptions = {}, signal: AbortSignal = new AbortController().signal): Call {
   const { request = requestFor('a'), ...rest } = options;
   return {
     id: `call-${++calls}`,
