@@ -99,11 +99,20 @@ describe('a record of the log', () => {
   });
 
   test('keeps how a stream ended, with the details of the status', () => {
-    const details = [{ typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: new Uint8Array([10, 1, 88]) }];
-    const error = new StatusError(Code.NOT_FOUND, 'no such room', { details, metadata: { 'x-why': 'closed' } });
+    const details = [
+      { typeUrl: 'type.googleapis.com/google.rpc.ErrorInfo', value: new Uint8Array([10, 1, 88]) },
+    ];
+    const error = new StatusError(Code.NOT_FOUND, 'no such room', {
+      details,
+      metadata: { 'x-why': 'closed' },
+    });
     const record = parseRecord(printRecord({ kind: 'end', error, trailers: {} }));
     expect(record).toMatchObject({ kind: 'end', trailers: { 'x-why': 'closed' } });
-    expect(record.kind === 'end' && record.error).toMatchObject({ code: 5, message: 'no such room', details });
+    expect(record.kind === 'end' && record.error).toMatchObject({
+      code: 5,
+      message: 'no such room',
+      details,
+    });
     const good = parseRecord(printRecord({ kind: 'end', error: undefined, trailers: { 'x-total': '3' } }));
     expect(good).toEqual({ kind: 'end', error: undefined, trailers: { 'x-total': '3' } });
   });

@@ -16,7 +16,8 @@ const SECRET = randomBytes(32);
 const opened: Streams[] = [];
 
 afterEach(() => {
-  for (const streams of opened.splice(0)) streams.close(new StatusError(Code.UNAVAILABLE, 'the test is over'));
+  for (const streams of opened.splice(0))
+    streams.close(new StatusError(Code.UNAVAILABLE, 'the test is over'));
 });
 
 interface Node {
@@ -398,7 +399,9 @@ describe('a shared stream with positions of the service', () => {
     const ticker = new Ticker();
     const { invoke } = node(ticker);
     ticker.tick(3);
-    const reader = await FeedReader.open(invoke, sharedWithCursor({ sharing: 'node' }), { resume: 'earliest' });
+    const reader = await FeedReader.open(invoke, sharedWithCursor({ sharing: 'node' }), {
+      resume: 'earliest',
+    });
     await tells(reader, [...numbers(1, 3), '!caught_up']);
   });
 

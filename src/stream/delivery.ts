@@ -119,7 +119,8 @@ export class SharedDelivery implements Delivery {
   judge(): void {
     const { ring, slow } = this.shared;
     if (!this.blocked || this.next === undefined || slow.policy !== 'disconnect') return;
-    if (this.isBehind(Math.max(this.next, ring.begin)) || this.next < ring.begin) this.end(new SlowConsumerError());
+    if (this.isBehind(Math.max(this.next, ring.begin)) || this.next < ring.begin)
+      this.end(new SlowConsumerError());
   }
 
   private isBehind(number: number): boolean {
@@ -168,7 +169,8 @@ export class SharedDelivery implements Delivery {
     }
     from = Math.max(from, ring.begin);
     while (slow.policy === 'drop_oldest' && this.isBehind(from) && from < ring.end - 1) from++;
-    if (lost || (slow.policy === 'drop_oldest' && from > (this.next as number))) this.tellReset('slow_consumer');
+    if (lost || (slow.policy === 'drop_oldest' && from > (this.next as number)))
+      this.tellReset('slow_consumer');
     this.next = from;
     if (slow.policy !== 'drop_oldest') this.sendChosen(from, room);
   }

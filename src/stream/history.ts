@@ -53,7 +53,10 @@ export interface SourceHistoryOptions {
 }
 
 /** The service's own log behind its position: for a client that has seen more of it than ours holds, or less. */
-export async function* readSource({ source, print }: SourceHistoryOptions): AsyncGenerator<readonly Item[], undefined> {
+export async function* readSource({
+  source,
+  print,
+}: SourceHistoryOptions): AsyncGenerator<readonly Item[], undefined> {
   let token = source.position;
   const itemOf = (record: LogRecord, bytes: number): Item => {
     const place = { epoch: '', offset: 0, nonce: 0, token };

@@ -1,6 +1,14 @@
 /** A shared stream on this node: one reader of its log, one call of the service if no other node makes it, and any number of clients. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Broker, BrokerError, type Entry, type Lease, type Logs, type Position, type Tail } from '../broker/broker.js';
+import {
+  type Broker,
+  BrokerError,
+  type Entry,
+  type Lease,
+  type Logs,
+  type Position,
+  type Tail,
+} from '../broker/broker.js';
 import { followLog, type LogFollower, type LogLoss, LogLost, type LogPosition } from '../broker/follower.js';
 import type { Call, Invoke, Metadata } from '../call.js';
 import type { SlowReader } from '../method.js';
@@ -9,14 +17,14 @@ import type { Cursors, Place } from './cursor.js';
 import { type History, type Shared, SharedDelivery } from './delivery.js';
 import type { Feed, ResetReason } from './feed.js';
 import { itemOfEntry, readLog } from './history.js';
+import type { Located } from './locate.js';
 import { type Owner, startOwner } from './owner.js';
 import type { Positions } from './positions.js';
-import type { Located } from './locate.js';
 import { type LogRecord, parseRecord } from './record.js';
 import { retried } from './retried.js';
 import { type Item, Ring } from './ring.js';
 import type { SourceOptions } from './source.js';
-import { scopedMetadata, scopedPrincipal, type StreamId } from './stream_id.js';
+import { type StreamId, scopedMetadata, scopedPrincipal } from './stream_id.js';
 
 export interface HubOptions {
   readonly broker: Broker;
@@ -184,7 +192,12 @@ export class Hub implements Shared {
   private async own(lease: Lease, token: Uint8Array | undefined): Promise<number> {
     const { logs, id } = this.options;
     const signal = AbortSignal.any([this.life.signal, lease.lost]);
-    const owner = await startOwner({ logs, name: id.name, source: this.sourceOptions(token, signal), signal });
+    const owner = await startOwner({
+      logs,
+      name: id.name,
+      source: this.sourceOptions(token, signal),
+      signal,
+    });
     this.owner = owner;
     this.lost = owner.lost;
     const over = (thrown?: unknown): void => {
@@ -203,7 +216,13 @@ export class Hub implements Shared {
     const { id, method } = call;
     return {
       invoke,
-      call: { id, method, metadata: scopedMetadata(call), principal: scopedPrincipal(call), deadline: undefined },
+      call: {
+        id,
+        method,
+        metadata: scopedMetadata(call),
+        principal: scopedPrincipal(call),
+        deadline: undefined,
+      },
       request,
       positions,
       token,
@@ -287,7 +306,9 @@ export class Hub implements Shared {
 
   follows({ offset, nonce, record }: Item): number | undefined {
     if (offset > 0) return this.behind({ offset, nonce });
-    return record.kind !== 'end' && record.token !== undefined ? this.ring.behindToken(record.token) : undefined;
+    return record.kind !== 'end' && record.token !== undefined
+      ? this.ring.behindToken(record.token)
+      : undefined;
   }
 
   /** The number in the ring of what follows a position. */

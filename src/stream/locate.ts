@@ -36,9 +36,7 @@ export async function locate(hub: Hub, call: Call, wish: Wish): Promise<Located>
     case 'none':
       return fromNow(hub, wish.reason);
     case 'earliest':
-      return positions === undefined
-        ? fromOldest(hub, undefined)
-        : byToken(hub, call, positions.earliest);
+      return positions === undefined ? fromOldest(hub, undefined) : byToken(hub, call, positions.earliest);
     case 'place':
       return fromPlace(hub, call, wish.place);
   }
@@ -67,7 +65,14 @@ async function fromPlace(hub: Hub, call: Call, place: Place): Promise<Located> {
 
 function onLog(hub: Hub, place: Place): Located {
   const at = hub.behind(place) ?? hub.history(place);
-  return { at, after: place, reset: undefined, target: hub.place.offset, cursor: hub.print(place), resumed: true };
+  return {
+    at,
+    after: place,
+    reset: undefined,
+    target: hub.place.offset,
+    cursor: hub.print(place),
+    resumed: true,
+  };
 }
 
 /** Whether the log still has what follows a place; if not, why. */

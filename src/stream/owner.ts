@@ -1,7 +1,7 @@
 /** The one node that makes the call of a shared stream: what the service sends goes into the log, in order, once, and with its breaks. */
 import { randomInt } from 'node:crypto';
-import type { Metadata } from '../call.js';
 import { type Appended, LogConflict, type Logs, type NewEntry, type Tail } from '../broker/broker.js';
+import type { Metadata } from '../call.js';
 import { StatusError } from '../status.js';
 import type { ResetReason } from './feed.js';
 import { type LogRecord, parseRecord, printRecord } from './record.js';
@@ -45,7 +45,12 @@ export async function startOwner(options: OwnerOptions): Promise<Owner> {
     throw thrown;
   }
   const done = run(options, writer, source);
-  return { headers: source.headers, lost: writer.isEmpty ? source.lost : undefined, offset: writer.offset, done };
+  return {
+    headers: source.headers,
+    lost: writer.isEmpty ? source.lost : undefined,
+    offset: writer.offset,
+    done,
+  };
 }
 
 async function run(options: OwnerOptions, first: Writer, opened: Source): Promise<void> {

@@ -43,7 +43,12 @@ export async function openPrivate(options: PrivateOptions): Promise<Reply> {
     replay: false,
     cursor,
   });
-  return { headers: source.headers, messages: messagesOf(feed, call.signal), trailers: source.trailers, feed };
+  return {
+    headers: source.headers,
+    messages: messagesOf(feed, call.signal),
+    trailers: source.trailers,
+    feed,
+  };
 }
 
 function tokenOf(wish: Wish, { earliest }: Positions): Uint8Array | undefined {
@@ -65,7 +70,8 @@ function eventsOf(
       if (next.done === true) return { done: true, value: undefined };
       const cursor = print(next.value.token);
       const { value } = next;
-      if (value.kind === 'message') return { done: false, value: { kind: 'message', message: value.message, cursor } };
+      if (value.kind === 'message')
+        return { done: false, value: { kind: 'message', message: value.message, cursor } };
       return { done: false, value: { kind: 'reset', reason: value.reason, cursor } };
     },
     async return() {

@@ -31,8 +31,7 @@ export function printRecord(record: LogRecord): Uint8Array {
   // A token that is too long to be kept is none: the stream then breaks where it could have been resumed.
   const token =
     record.kind === 'end' || (record.token?.length ?? 0) > TOKEN_BYTES_MOST ? undefined : record.token;
-  const head =
-    token === undefined ? [kind] : [kind | HAS_TOKEN, token.length >> 8, token.length & 0xff];
+  const head = token === undefined ? [kind] : [kind | HAS_TOKEN, token.length >> 8, token.length & 0xff];
   return Buffer.concat([Buffer.from(head), token ?? NOTHING, contentOf(record)]);
 }
 

@@ -94,7 +94,8 @@ export class Ring {
     for (let index = this.slots.length - 1; index >= this.head; index--) {
       const { record } = this.slots[index] as Slot;
       if (record.kind === 'end') return undefined;
-      if (record.token !== undefined && Buffer.compare(record.token, token) === 0) return this.origin + index + 1;
+      if (record.token !== undefined && Buffer.compare(record.token, token) === 0)
+        return this.origin + index + 1;
       if (record.kind === 'reset') return undefined;
     }
     return undefined;

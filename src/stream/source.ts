@@ -96,7 +96,8 @@ class Run {
     const { invoke, call, request, positions } = this.options;
     const { token } = this;
     this.resumes = token !== undefined && positions !== undefined;
-    const message = token === undefined || positions === undefined ? request : positions.after(request, token);
+    const message =
+      token === undefined || positions === undefined ? request : positions.after(request, token);
     try {
       const reply = await invoke({ ...call, requests: () => message, signal: this.controller.signal });
       this.openedAt = Date.now();

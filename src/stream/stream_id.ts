@@ -16,7 +16,9 @@ export interface StreamId {
 /** `request`: the encoded request without the resume field. */
 export function streamIdOf({ method, principal, metadata }: Call, request: Message): StreamId {
   const asked = createHash('sha256').update(`${method.name}\n`).update(request).digest();
-  const scope = createHash('sha256').update(scopeOf(method.stream, principal, metadata)).digest();
+  const scope = createHash('sha256')
+    .update(scopeOf(method.stream, principal, metadata))
+    .digest();
   const half = (hash: Buffer): string => hash.subarray(0, 16).toString('base64url');
   return { request: asked, scope, name: `${half(asked)}.${half(scope)}` };
 }

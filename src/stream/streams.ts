@@ -4,7 +4,7 @@ import { type Broker, BrokerError, type Logs } from '../broker/broker.js';
 import type { Call, Interceptor, Invoke, Message, Reply } from '../call.js';
 import type { Method } from '../method.js';
 import { Code, StatusError } from '../status.js';
-import { createCursors, type Cursors } from './cursor.js';
+import { type Cursors, createCursors } from './cursor.js';
 import { createFieldAccess } from './field.js';
 import { Hub } from './hub.js';
 import { locate, type Wish } from './locate.js';
@@ -49,10 +49,13 @@ export function createStreams(options: StreamsOptions): Streams {
   const node = randomUUID();
   const hubs = new Set<Hub>();
   const ofMethod = new WeakMap<Method, Map<string, Hub>>();
-  const timer = setInterval(() => {
-    const now = Date.now();
-    for (const hub of hubs) hub.tick(now);
-  }, Math.min(TICK_MS, options.leaseMs / 4)).unref();
+  const timer = setInterval(
+    () => {
+      const now = Date.now();
+      for (const hub of hubs) hub.tick(now);
+    },
+    Math.min(TICK_MS, options.leaseMs / 4),
+  ).unref();
 
   const begin = (call: Call, invoke: Invoke, asked: Asked): Hub => {
     const { method } = call;
@@ -98,9 +101,19 @@ export function createStreams(options: StreamsOptions): Streams {
     const bare = positions === undefined ? request : positions.without(request);
     const id = streamIdOf(call, bare);
     const wish = wishOf(call.resume, { cursors, id, position: positions?.asked(request) });
-    if (call.method.stream.sharing !== 'private') return openShared(call, invoke, { id, request: bare, positions }, wish);
+    if (call.method.stream.sharing !== 'private')
+      return openShared(call, invoke, { id, request: bare, positions }, wish);
     if (positions === undefined) return invoke(call);
-    return openPrivate({ call, invoke, id, request, positions, cursors, wish, patienceMs: options.patienceMs });
+    return openPrivate({
+      call,
+      invoke,
+      id,
+      request,
+      positions,
+      cursors,
+      wish,
+      patienceMs: options.patienceMs,
+    });
   };
 
   return {

@@ -63,7 +63,8 @@ export class FeedReader implements Sink {
   write(bytes: Uint8Array, messages: number): void {
     this.writes++;
     this.takes -= messages;
-    for (const line of Buffer.from(bytes).toString().trimEnd().split('\n')) this.seen.push(JSON.parse(line) as Seen);
+    for (const line of Buffer.from(bytes).toString().trimEnd().split('\n'))
+      this.seen.push(JSON.parse(line) as Seen);
   }
 
   end(error: StatusError | undefined): void {

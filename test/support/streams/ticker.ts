@@ -62,7 +62,9 @@ interface Listener {
 }
 
 /** What a client may say with its call. */
-export type CallOptions = Partial<Pick<Call, 'resume' | 'principal' | 'metadata'>> & { readonly request?: Message };
+export type CallOptions = Partial<Pick<Call, 'resume' | 'principal' | 'metadata'>> & {
+  readonly request?: Message;
+};
 
 export class Ticker {
   readonly calls: Call[] = [];
@@ -95,7 +97,8 @@ export class Ticker {
     const { after } = fromBinary(WatchRequest, await requests()) as unknown as { after?: bigint };
     const from = after === undefined ? undefined : Number(after);
     this.after.push(from);
-    if (from !== undefined && (from < this.oldest - 1 || from > this.history.length)) throw this.unknown(from);
+    if (from !== undefined && (from < this.oldest - 1 || from > this.history.length))
+      throw this.unknown(from);
     const headers: Metadata = this.tellsPosition
       ? { 'tidegate-position': String(from ?? this.history.length) }
       : {};
@@ -175,7 +178,11 @@ export class Ticker {
 
 let calls = 0;
 
-export function callOf(method: Method, options: CallOptions = {}, signal: AbortSignal = new AbortController().signal): Call {
+export function callOf(
+  method: Method,
+  options: CallOptions = {},
+  signal: AbortSignal = new AbortController().signal,
+): Call {
   const { request = requestFor('a'), ...rest } = options;
   return {
     id: `call-${++calls}`,
