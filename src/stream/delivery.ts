@@ -10,8 +10,8 @@ export type History = AsyncIterator<readonly Item[]>;
 
 /** Where a delivery begins. */
 export interface Start {
-  /** The number in the ring, or what to read until the ring has what follows. */
-  readonly at: number | History;
+  /** The number in the ring, or what to read until the ring has what follows: the log behind `after`, or the service's own history. */
+  readonly at: number | 'log' | History;
   /** What the client has seen last, in the log. */
   readonly after: Position;
   /** Why the client has to forget what it knows, before anything else. */
@@ -49,6 +49,7 @@ export class SharedDelivery implements Delivery {
   private unblock: (() => void) | undefined;
   private over = false;
   private history: History | undefined;
+  private readsLog = false;
 
   constructor(
     private readonly shared: Shared,
@@ -62,6 +63,7 @@ export class SharedDelivery implements Delivery {
     this.target = target;
     if (reset !== undefined) this.tellReset(reset);
     if (typeof at === 'number') this.next = at;
+    else if (at === 'log') this.readLog();
     else this.read(at);
   }
 
@@ -83,7 +85,7 @@ export class SharedDelivery implements Delivery {
     this.over = true;
     this.signal.removeEventListener('abort', this);
     this.unblock?.();
-    this.history?.return?.()?.catch(() => {});
+    this.endHistory();
     this.shared.left(this);
   }
 
@@ -207,10 +209,28 @@ export class SharedDelivery implements Delivery {
     this.position = cursor;
   }
 
-  /** More came at once than the ring holds, before this client had its turn: that is not its fault. */
+  /**
+   * What follows is not in the ring: the client comes from before, or more came at once than the ring holds before the client had its turn,
+   * which is not its fault.
+   */
   private readLog(): void {
     this.next = undefined;
+    this.readsLog = true;
     this.read(this.shared.history(this.place));
+  }
+
+  /** The log that is being read has lost something: what is left of it follows in the ring, behind the break. */
+  leaveLog(number: number): void {
+    if (this.next !== undefined || !this.readsLog) return;
+    this.endHistory();
+    this.next = number;
+    this.unblock?.();
+  }
+
+  private endHistory(): void {
+    this.readsLog = false;
+    this.history?.return?.()?.catch(() => {});
+    this.history = undefined;
   }
 
   private read(history: History): void {
@@ -220,39 +240,36 @@ export class SharedDelivery implements Delivery {
 
   /** Reads history to the client until the ring has what follows. */
   private async replay(history: History): Promise<void> {
-    for (;;) {
+    while (this.history === history) {
       const page = await history.next();
-      if (this.over || page.done === true) return;
+      if (page.done === true) return;
       for (const item of page.value) {
-        if (item.record.kind === 'end') {
-          this.end(item.record.error, item.record.trailers);
-          return;
-        }
-        if (!(await this.sendItem(item))) return;
+        await this.sendItem(item, history);
+        if (this.history !== history) return;
       }
       this.next = this.shared.follows(page.value.at(-1) as Item);
-      if (this.next !== undefined) break;
+      if (this.next !== undefined) this.endHistory();
     }
-    this.history = undefined;
-    await history.return?.();
     this.deliver();
   }
 
-  /** Whether the client still wants more. */
-  private async sendItem(item: Item): Promise<boolean> {
-    this.moveTo(item);
-    if (!isEvent(item)) return !this.over;
-    while (!this.over && this.sink.room() <= 0) {
+  private async sendItem(item: Item, history: History): Promise<void> {
+    const { record } = item;
+    while (this.history === history && isEvent(item) && this.sink.room() <= 0) {
       await new Promise<void>((resolve) => {
         this.unblock = resolve;
       });
     }
-    if (this.over) return false;
+    if (this.history !== history) return;
+    if (record.kind === 'end') {
+      this.end(record.error, record.trailers);
+      return;
+    }
+    this.moveTo(item);
+    if (!isEvent(item)) return;
     const { encoder } = this.sink;
-    const messages = item.record.kind === 'message' ? 1 : 0;
-    this.sink.write(encoder.join([encoder.encode(eventOf(item))]), messages);
+    this.sink.write(encoder.join([encoder.encode(eventOf(item))]), record.kind === 'message' ? 1 : 0);
     this.reached(item.offset);
-    return !this.over;
   }
 
   private reached(offset: number): void {

@@ -43,41 +43,48 @@ export async function locate(hub: Hub, call: Call, wish: Wish): Promise<Located>
 }
 
 function fromNow(hub: Hub, reset: ResetReason | undefined): Located {
-  const { ring, place } = hub;
-  return { at: ring.end, after: place, reset, target: undefined, cursor: hub.print(place), resumed: false };
+  const { ring } = hub;
+  const { place } = hub.log;
+  return {
+    at: ring.end,
+    after: place,
+    reset,
+    target: undefined,
+    cursor: hub.log.print(place),
+    resumed: false,
+  };
 }
 
 /** All that the log has: for those who ask for it, and for those who have to begin anew. */
 function fromOldest(hub: Hub, reset: ResetReason | undefined): Located {
   const beginning = { offset: 0, nonce: 0 };
-  const cursor = hub.print({ ...hub.place, ...beginning });
-  const at = hub.history(beginning);
-  return { at, after: beginning, reset, target: hub.place.offset, cursor, resumed: false };
+  const cursor = hub.log.print({ ...hub.log.place, ...beginning });
+  return { at: 'log', after: beginning, reset, target: hub.log.place.offset, cursor, resumed: false };
 }
 
 async function fromPlace(hub: Hub, call: Call, place: Place): Promise<Located> {
   const { token } = place;
-  const reset = place.epoch === hub.place.epoch ? await checkLog(hub, place) : 'epoch_changed';
+  const reset = place.epoch === hub.log.place.epoch ? await checkLog(hub, place) : 'epoch_changed';
   if (reset === undefined) return onLog(hub, place);
   // Our log does not know it: the service's own may.
   return token === undefined ? fromOldest(hub, reset) : byToken(hub, call, token);
 }
 
 function onLog(hub: Hub, place: Place): Located {
-  const at = hub.behind(place) ?? hub.history(place);
+  const at = hub.log.behind(place) ?? 'log';
   return {
     at,
     after: place,
     reset: undefined,
-    target: hub.place.offset,
-    cursor: hub.print(place),
+    target: hub.log.place.offset,
+    cursor: hub.log.print(place),
     resumed: true,
   };
 }
 
 /** Whether the log still has what follows a place; if not, why. */
 async function checkLog(hub: Hub, { offset, nonce }: Place): Promise<ResetReason | undefined> {
-  if (hub.behind({ offset, nonce }) !== undefined) return undefined;
+  if (hub.log.behind({ offset, nonce }) !== undefined) return undefined;
   const { logs, id } = hub.options;
   const { entries, tail } = await logs.read(id.name, { after: Math.max(offset - 1, 0), limit: 1 });
   const [entry] = entries;
@@ -92,11 +99,11 @@ async function byToken(hub: Hub, call: Call, token: Uint8Array): Promise<Located
   if (number !== undefined) {
     const after = hub.ring.at(number - 1);
     const { cursor } = after;
-    return { at: number, after, reset: undefined, target: hub.place.offset, cursor, resumed: true };
+    return { at: number, after, reset: undefined, target: hub.log.place.offset, cursor, resumed: true };
   }
   const source = await openSource(hub.sourceOptions(token, call.signal));
   const { lost } = source;
-  const at = readSource({ source, print: (place) => hub.print(place) });
+  const at = readSource({ source, print: (place) => hub.log.print(place) });
   const cursor = printToken(hub, source.position ?? token);
   return { at, after: NOWHERE, reset: lost, target: undefined, cursor, resumed: lost === undefined };
 }
@@ -105,7 +112,7 @@ async function byToken(hub: Hub, call: Call, token: Uint8Array): Promise<Located
 const NOWHERE = { offset: 0, nonce: 0 };
 
 function printToken(hub: Hub, token: Uint8Array): string {
-  return hub.print({ epoch: '', offset: 0, nonce: 0, token });
+  return hub.log.print({ epoch: '', offset: 0, nonce: 0, token });
 }
 
 /** A moment after its first client has begun, the stream may be about to reach what the second one has seen. */
@@ -114,6 +121,6 @@ async function numberBehind(hub: Hub, token: Uint8Array): Promise<number | undef
   for (;;) {
     const number = hub.ring.behindToken(token);
     if (number !== undefined || !hub.isYoung || Date.now() > until || hub.isClosed) return number;
-    await Promise.race([hub.grown(), sleep(TOKEN_WAIT_MS / 10, undefined, { ref: false })]);
+    await Promise.race([hub.log.grown(), sleep(TOKEN_WAIT_MS / 10, undefined, { ref: false })]);
   }
 }
