@@ -138,7 +138,7 @@ export class Hub implements Shared {
     done.catch((thrown: unknown) => this.close(StatusError.from(thrown)));
     const offset = await this.tenure.begin(token);
     // The first cursor that a client gets is one of a log that has begun; another node is about to begin it if this one is not.
-    const until = Date.now() + leaseMs;
+    const until = Date.now() + 2 * leaseMs;
     while (this.log.place.epoch === '' || this.log.place.offset < offset) {
       if (Date.now() > until || this.isClosed)
         throw this.endedWith ?? new StatusError(Code.UNAVAILABLE, 'the stream has not begun in time');
