@@ -14,8 +14,10 @@ import { createAdmin } from './admin/admin.js';
 import { createCallLog } from './admin/call_log.js';
 import { type ContractState, registerContract } from './admin/contract_metrics.js';
 import { createMetrics, type Metrics } from './admin/metrics.js';
+import { createAgenda } from './agenda.js';
 import type { Config } from './config.js';
 import type { Gateway } from './doors/door.js';
+import { createPollDoor } from './doors/poll.js';
 import { createRestDoor } from './doors/rest.js';
 import { createSseDoor } from './doors/sse.js';
 import { createWebSocketDoor } from './doors/ws.js';
@@ -31,6 +33,7 @@ import { createContractLoader, loadFirst } from './load.js';
 import { type AttachOptions, attachUpgrades } from './mount.js';
 import { createReloading, type ReloadCause, type Reloaded, type Reloading } from './reload.js';
 import { watchContract } from './reload_watch.js';
+import { streamSettings } from './streams.js';
 
 export type { ContractChange } from '../src/contract/diff.js';
 export * from '../src/index.js';
@@ -134,6 +137,9 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     identify: createRequestReader({ config, verify: createTokenVerifier(config.auth) }),
     draining: draining.signal,
     live: new Set(),
+    agenda: createAgenda(),
+    streams: streamSettings(config),
+    counts: metrics.streams,
   };
   const ws = createWebSocketDoor(gateway);
   const dispatch: DispatchOptions = {
@@ -141,6 +147,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     table: gateway.table,
     rest: createRestDoor(gateway),
     sse: createSseDoor(gateway),
+    poll: createPollDoor(gateway),
     observer: metrics,
     draining: draining.signal,
   };
