@@ -6,7 +6,6 @@ import {
   type AppendOptions,
   type Broker,
   BrokerError,
-  type BrokerState,
   type Follower,
   type Lease,
   type Logs,
@@ -18,6 +17,7 @@ import {
 } from './broker.js';
 import { MemoryLog } from './memory_log.js';
 import { createMemoryMembers } from './memory_members.js';
+import { createStates } from './states.js';
 
 /** How often logs are looked through for what has aged, and marks for what is to be forgotten. */
 const TIDY_MS = 15_000;
@@ -27,11 +27,10 @@ export function createMemoryBroker(): Broker {
   const leases = new Map<string, AbortController>();
   const marks = new Map<string, { readonly value: number; readonly until: number }>();
   const secrets = new Map<string, Uint8Array>();
-  const listeners = new Set<(state: BrokerState) => void>();
-  let state: BrokerState = 'ready';
+  const states = createStates('ready');
 
   const open = (): void => {
-    if (state === 'closed') throw new BrokerError('the broker is closed');
+    if (states.state() === 'closed') throw new BrokerError('the broker is closed');
   };
   const tidy = setInterval(() => {
     const now = Date.now();
@@ -75,18 +74,14 @@ export function createMemoryBroker(): Broker {
       secrets.set(name, secret);
       return secret;
     },
-    state: () => state,
-    onState(back) {
-      listeners.add(back);
-      return () => listeners.delete(back);
-    },
+    state: states.state,
+    onState: states.onState,
     async close() {
-      if (state === 'closed') return;
-      state = 'closed';
+      if (states.state() === 'closed') return;
       clearInterval(tidy);
       for (const lost of leases.values()) lost.abort(new BrokerError('the broker is closed'));
       for (const held of [spaces, leases, marks, secrets]) held.clear();
-      for (const back of listeners) back(state);
+      states.set('closed');
     },
   };
 }

@@ -10,6 +10,7 @@ import type {
   Retention,
 } from '../../src/broker/broker.js';
 import { openBroker } from '../../src/broker/open.js';
+import { missingRedis, startRedis, type TestServer } from './servers.js';
 
 export interface Cluster {
   /** Two nodes that share what they know; of memory, one twice. */
@@ -33,7 +34,32 @@ export const KINDS: readonly BrokerKind[] = [
       return { nodes: [broker, broker], close: () => broker.close() };
     },
   },
+  { kind: 'redis', missing: missingRedis(), start: () => startCluster(startRedis) },
 ];
+
+export interface ServerKind {
+  readonly kind: string;
+  readonly missing: string | undefined;
+  /** Keeps what it has answered when it is killed. */
+  startServer(): Promise<TestServer>;
+}
+
+/** The servers of brokers. */
+export const SERVERS: readonly ServerKind[] = [
+  { kind: 'redis', missing: missingRedis(), startServer: () => startRedis() },
+];
+
+async function startCluster(startServer: () => Promise<TestServer>): Promise<Cluster> {
+  const server = await startServer();
+  const [one, other] = await Promise.all([openBroker(server.url), openBroker(server.url)]);
+  return {
+    nodes: [one, other],
+    async close() {
+      await Promise.all([one.close(), other.close()]);
+      await server.stop();
+    },
+  };
+}
 
 /** More than any test appends. */
 export const PLENTY: Retention = { entries: 10_000, ageMs: 3_600_000, bytes: 64 << 20 };
