@@ -64,8 +64,9 @@ async function run(options: OwnerOptions, first: Writer, opened: Source): Promis
       if (!(thrown instanceof LogConflict)) throw thrown;
       // The broker has lost what was there, or another node has taken over: what the log says now decides where to go on.
       await source.events.return?.(undefined).catch(() => {});
+      const token = writer.token ?? options.source.token;
       writer = await openWriter(options);
-      source = await openAfter(options, writer, 'log_diverged');
+      source = await openAfter({ ...options, source: { ...options.source, token } }, writer, 'log_diverged');
     }
   }
 }
@@ -119,13 +120,19 @@ interface WriterState {
   readonly signal: AbortSignal;
 }
 
+interface Waiting extends NewEntry {
+  readonly token: Uint8Array | undefined;
+}
+
 /** Appends in batches: while one is on its way, the next one gathers. */
 class Writer {
   readonly isEmpty: boolean;
   readonly last: LogRecord | undefined;
   private readonly signal: AbortSignal;
   private tail: Pick<Tail, 'epoch' | 'offset' | 'nonce'>;
-  private waiting: NewEntry[] = [];
+  /** The service's position behind what has been appended, if it is known. */
+  token: Uint8Array | undefined;
+  private waiting: Waiting[] = [];
   private waitingBytes = 0;
   private flushing: Promise<void> | undefined;
   onFailure: () => void = () => {};
@@ -153,7 +160,8 @@ class Writer {
   add(record: LogRecord): void {
     const data = printRecord(record);
     // Zero is the nonce of the place before the first entry.
-    this.waiting.push({ nonce: randomInt(1, 2 ** 32), data });
+    const token = record.kind === 'end' ? undefined : record.token;
+    this.waiting.push({ nonce: randomInt(1, 2 ** 32), data, token });
     this.waitingBytes += data.length;
     if (this.flushing !== undefined) return;
     this.flushing = this.flush();
@@ -174,6 +182,7 @@ class Writer {
       const { epoch, positions } = await this.append(batch);
       const at = positions.at(-1);
       if (at !== undefined) this.tail = { epoch, ...at };
+      this.token = batch.at(-1)?.token;
     }
     this.flushing = undefined;
   }
