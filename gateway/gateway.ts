@@ -14,8 +14,10 @@ import { createAdmin } from './admin/admin.js';
 import { createCallLog } from './admin/call_log.js';
 import { type ContractState, registerContract } from './admin/contract_metrics.js';
 import { createMetrics, type Metrics } from './admin/metrics.js';
+import { createAgenda } from './agenda.js';
 import type { Config } from './config.js';
 import type { Gateway } from './doors/door.js';
+import { createPollDoor } from './doors/poll.js';
 import { createRestDoor } from './doors/rest.js';
 import { createSseDoor } from './doors/sse.js';
 import { createWebSocketDoor } from './doors/ws.js';
@@ -31,6 +33,8 @@ import { createContractLoader, loadFirst } from './load.js';
 import { type AttachOptions, attachUpgrades } from './mount.js';
 import { createReloading, type ReloadCause, type Reloaded, type Reloading } from './reload.js';
 import { watchContract } from './reload_watch.js';
+import { openStreamState, registerStreamState, type StreamState } from './stream_state.js';
+import { streamSettings } from './streams.js';
 
 export type { ContractChange } from '../src/contract/diff.js';
 export * from '../src/index.js';
@@ -70,13 +74,18 @@ export interface GatewayServer {
 const LAST_ANSWER_MS = 200;
 
 /** What every call passes on its way to a service, outermost first. */
-function chainOf({ auth, stripHeaders }: Config, observers: readonly Observer[], upstreams: Upstreams) {
+function chainOf(
+  { auth, stripHeaders }: Config,
+  observers: readonly Observer[],
+  { streams, upstreams }: { readonly streams: StreamState; readonly upstreams: Upstreams },
+) {
   const policies = [
     observe(...observers),
     authorize({ leewayMs: auth.leewaySeconds * 1000 }),
     identity(),
     strip(stripHeaders),
     deadline(),
+    streams.intercept,
   ];
   return chain(policies, upstreams.invoke);
 }
@@ -120,7 +129,14 @@ async function openContract(config: Config, metrics: Metrics, log: Logger) {
 export async function createGateway(config: Config): Promise<GatewayServer> {
   const log = pino({ level: config.logLevel });
   const metrics = createMetrics();
-  const { reloading, upstreams, stopWatching } = await openContract(config, metrics, log);
+  const streams = await openStreamState(config, log);
+  registerStreamState(metrics.registry, streams);
+  const { reloading, upstreams, stopWatching } = await openContract(config, metrics, log).catch(
+    async (thrown: unknown) => {
+      await streams.close();
+      throw thrown as Error;
+    },
+  );
   // Connected before the first call, so that readiness tells the truth.
   upstreams.connect();
   const calls = createCallLog(log);
@@ -129,11 +145,14 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     config,
     log,
     report: calls.failure,
-    invoke: chainOf(config, [metrics.observer, calls.observer], upstreams),
+    invoke: chainOf(config, [metrics.observer, calls.observer], { streams, upstreams }),
     table: reloading.table,
     identify: createRequestReader({ config, verify: createTokenVerifier(config.auth) }),
     draining: draining.signal,
     live: new Set(),
+    agenda: createAgenda(),
+    streams: streamSettings(config),
+    counts: metrics.streams,
   };
   const ws = createWebSocketDoor(gateway);
   const dispatch: DispatchOptions = {
@@ -141,6 +160,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     table: gateway.table,
     rest: createRestDoor(gateway),
     sse: createSseDoor(gateway),
+    poll: createPollDoor(gateway),
     observer: metrics,
     draining: draining.signal,
   };
@@ -151,6 +171,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
       detail: {
         draining: draining.signal.aborted,
         upstreams: upstreams.states(),
+        broker: { kind: streams.broker.kind, state: streams.broker.state() },
         contract: printState(reloading.state()),
       },
     }),
@@ -172,6 +193,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     await Promise.race([closed, listener.end(LAST_ANSWER_MS)]);
     await closed;
     for (const detach of detaching) detach();
+    await streams.close();
     await upstreams.close();
   };
   let closing: Promise<void> | undefined;

@@ -15,13 +15,16 @@ import {
 import { type Caller, callerOf } from './caller.js';
 import { ServiceError, toStatus } from './errors.js';
 
-/** What a streaming method knows of its call besides the requests. Others need to know the caller alone. */
+/** What a method that answers a stream knows of its call besides the requests. Others need to know less. */
 export interface Context {
   readonly caller: Caller;
+  /**
+   * Tells where the stream begins, before it is accepted: the position that a request would name to get the whole stream again. Somebody who
+   * sees nothing of it before the connection breaks can then go on there.
+   */
+  readonly beginsAt: (position: string) => void;
   /** Aborted when the caller leaves or its deadline passes, or the server stops. */
   readonly signal: AbortSignal;
-  /** Headers that are sent when the call is accepted. */
-  readonly headers: Metadata;
 }
 
 /** How much the server has to do. */
@@ -38,7 +41,7 @@ type Accept<R> = AsyncIterable<R> | Promise<AsyncIterable<R>>;
 export interface Handlers {
   readonly unary: <Q, R>(run: (request: Q, caller: Caller) => R | Promise<R>) => handleUnaryCall<Q, R>;
   readonly clientStream: <Q, R>(
-    run: (requests: AsyncIterable<Q>, context: Omit<Context, 'headers'>) => Promise<R>,
+    run: (requests: AsyncIterable<Q>, context: Omit<Context, 'beginsAt'>) => Promise<R>,
   ) => handleClientStreamingCall<Q, R>;
   readonly serverStream: <Q, R>(
     run: (request: Q, context: Context) => Accept<R>,
@@ -68,7 +71,8 @@ export function createHandlers(stopping: AbortSignal, report: (error: unknown) =
     streams += 1;
     try {
       const headers = new Metadata();
-      const replies = await run({ caller: callerOf(call.metadata), signal, headers });
+      const beginsAt = (position: string) => headers.set('tidegate-position', position);
+      const replies = await run({ caller: callerOf(call.metadata), beginsAt, signal });
       // Headers say that the call is accepted, which on a quiet stream the first message would say much later.
       call.sendMetadata(headers);
       for await (const message of replies) {
@@ -91,7 +95,7 @@ export function createHandlers(stopping: AbortSignal, report: (error: unknown) =
   async function conclude<Q, R>(
     call: ServerReadableStream<Q, R>,
     callback: sendUnaryData<R>,
-    run: (requests: AsyncIterable<Q>, context: Omit<Context, 'headers'>) => Promise<R>,
+    run: (requests: AsyncIterable<Q>, context: Omit<Context, 'beginsAt'>) => Promise<R>,
   ): Promise<void> {
     const { signal, release } = lifeOf(call, stopping);
     try {

@@ -105,6 +105,21 @@ function readDelay(bytes: Uint8Array): number | undefined {
   return ms === undefined || ms < 0 ? undefined : ms;
 }
 
+/** The `reason` of the first google.rpc.ErrorInfo that can be read. */
+export function readErrorReason(details: readonly Detail[]): string | undefined {
+  const info = details.find(({ typeUrl }) => typeUrl.endsWith('/google.rpc.ErrorInfo'));
+  if (info === undefined) return undefined;
+  let reason: string | undefined;
+  return readable(() => {
+    eachField(info.value, (tag, reader) => {
+      if (tag !== 10) return false;
+      reason = reader.string();
+      return true;
+    });
+    return reason;
+  });
+}
+
 /** Reads google.rpc.Status, the content of `grpc-status-details-bin`; undefined for bytes that are none. */
 export function decodeStatus(bytes: Uint8Array): RpcStatus | undefined {
   return readable(() => {

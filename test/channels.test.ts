@@ -81,7 +81,7 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('on $kind', 
   ) => ask(at.channels, at.channels.publish, { channel, data, type: '', idempotencyKey: '', ...rest }, by);
 
   /** Open, and accepted. */
-  const subscribe = async (channel: string | readonly string[], after = '', at = other) => {
+  const subscribe = async (channel: string | readonly string[], after?: string, at = other) => {
     const [name, names] = typeof channel === 'string' ? [channel, []] : ['', [...channel]];
     const stream = at.channels.subscribe({ channel: name, channels: names, after });
     const start = await accepted(stream);
@@ -99,7 +99,7 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('on $kind', 
     return { stream, present };
   };
 
-  const watch = async (channel: string, after = '') => {
+  const watch = async (channel: string, after?: string) => {
     const stream = other.channels.watchPresence({ channel, after });
     return { stream, start: await accepted(stream) };
   };
@@ -243,7 +243,7 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('on $kind', 
     test('a subscriber that takes nothing holds up nobody, and loses nothing', async () => {
       const channel = fresh();
       const slow = await subscribe(channel);
-      const fast = await subscribe(channel, '', one);
+      const fast = await subscribe(channel, undefined, one);
       const text = 'x'.repeat(20_000);
       const reading = take(fast.stream, 300);
       for (let n = 0; n < 300; n += 10) {

@@ -58,7 +58,7 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('on $kind', 
       pageSize: 0,
     });
   const watch = (room: string, query: { afterSequence?: bigint; after?: string } = {}) =>
-    other.chat.watchRoom({ room, afterSequence: undefined, after: '', ...query });
+    other.chat.watchRoom({ room, afterSequence: undefined, after: undefined, ...query });
   const texts = (events: readonly RoomEvent[]) => events.map(({ message }) => message?.text).join(' ');
 
   test('a room that was opened at one is there at the other, and cannot be opened again', async () => {
@@ -158,6 +158,11 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('on $kind', 
     const whole = watch(room, { afterSequence: BigInt(oldest - 1) });
     expect((await take(whole, 1))[0]?.sequence).toBe(BigInt(oldest));
     whole.cancel();
+    const all = watch(room, { after: '' });
+    expect((await take(all, page.messages.length)).map(({ sequence }) => sequence)).toEqual(
+      page.messages.map(({ sequence }) => sequence),
+    );
+    all.cancel();
     for (const query of [{ afterSequence: BigInt(oldest - 2) }, { after: first?.position as string }]) {
       const { error } = await drain(watch(room, query));
       expect(error?.code).toBe(status.OUT_OF_RANGE);

@@ -1,7 +1,7 @@
 /** Queries: which parameter sets which field, what is refused and how it is named. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { withoutParameters } from '../gateway/http/query.js';
+import { takeParameters } from '../gateway/http/query.js';
 import type { JsonValue } from '../src/codec/codec.js';
 import { answerOf, readShop, refusal, shopEndpoint } from './support/shop.js';
 
@@ -124,10 +124,15 @@ describe('a query is refused, by name, for', () => {
 });
 test('reserved parameters are taken out of a query, and nothing else changes', () => {
   const names = new Set(['token', 'last id']);
-  expect(withoutParameters('a=1&token=x&b=%zz&last+id=2&%74oken=3&tokens=4&%zz', names)).toBe(
-    'a=1&b=%zz&tokens=4&%zz',
-  );
-  expect(withoutParameters('', names)).toBe('');
+  const taken = takeParameters('a=1&token=x%20y&b=%zz&last+id=2&%74oken=3&tokens=4&%zz', names);
+  expect(taken.rest).toBe('a=1&b=%zz&tokens=4&%zz');
+  expect([...taken.values]).toEqual([
+    ['token', 'x y'],
+    ['last id', '2'],
+  ]);
+  expect(takeParameters('', names).rest).toBe('');
+  expect(takeParameters('token&a', names)).toEqual({ values: new Map([['token', '']]), rest: 'a' });
+  expect(() => takeParameters('token=%zz', names)).toThrow('query parameter "token"');
 });
 
 test('any query is a message or INVALID_ARGUMENT', () => {

@@ -4,7 +4,7 @@ import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type FileDescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { Client, credentials, type MethodDefinition, status } from '@grpc/grpc-js';
 import { service as healthService } from 'grpc-health-check';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { History } from '../services/history.js';
 import { type ServicesOptions, startServices } from '../services/services.js';
 import { as, ask, connect, drain, eventually, refusalOf, take } from './support/services_client.js';
@@ -207,8 +207,16 @@ describe('a slow reader', () => {
     const { server, clients } = await start();
     const stream = clients.quotes.watchQuote({ symbol: 'TIDE', rate: 10_000, count: 0 });
     await take(stream, 1);
-    await pause(700);
-    const stalled = server.load().messages;
+    // Until the buffers on the way are full: then nothing moves any more.
+    let stalled = 0;
+    await vi.waitFor(
+      () => {
+        const before = stalled;
+        stalled = server.load().messages;
+        expect(stalled).toBe(before);
+      },
+      { interval: 400 },
+    );
     await pause(300);
     expect(server.load().messages).toBe(stalled);
     // Without flow control it would have been 10,000.
@@ -253,7 +261,7 @@ describe('stopping', () => {
       room,
       silent,
       orders.watchOrders({ afterSequence: undefined }),
-      chat.watchRoom({ room: 'lobby', afterSequence: undefined, after: '' }),
+      chat.watchRoom({ room: 'lobby', afterSequence: undefined, after: undefined }),
       quotes.watchQuote({ symbol: 'TIDE', rate: 0.001, count: 0 }),
     ];
     await eventually(() => server.load().streams === 5);

@@ -59,6 +59,7 @@ describe('a valid token', () => {
   it('says who its bearer is and since and until when', () => {
     const iat = now() - 10;
     expect(verify(sign({ iat, exp: iat + 60 }))).toEqual({
+      claims: expect.objectContaining({ sub: 'u1', iat, exp: iat + 60 }),
       subject: 'u1',
       permissions: new Set(),
       roles: new Set(),

@@ -2,6 +2,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { CallEnd, CallObserver, Observer } from '../../src/policy/observe.js';
 import { STATUS } from '../../src/status.js';
+import type { StreamCounts } from '../streams.js';
+import { registerStreams } from './stream_metrics.js';
 
 export interface Metrics {
   readonly registry: Registry;
@@ -13,6 +15,7 @@ export interface Metrics {
   connection(door: string): () => void;
   /** Something was refused before it became a call. `reason` is one of our words, never a client's. */
   refused(reason: string): void;
+  readonly streams: StreamCounts;
 }
 
 /** Seconds. A unary call takes milliseconds, a stream hours. */
@@ -41,6 +44,7 @@ export function createMetrics(): Metrics {
 
   return {
     registry,
+    streams: registerStreams(registry),
     observer: {
       start({ method }) {
         let tally = calls.get(method.name);

@@ -4,8 +4,11 @@ import type { Logger } from 'pino';
 import type { Call, Invoke, Metadata } from '../../src/call.js';
 import type { Principal } from '../../src/principal.js';
 import type { StatusError } from '../../src/status.js';
+import type { Agenda } from '../agenda.js';
 import type { Config } from '../config.js';
+import type { Resume, Wait } from '../http/resume.js';
 import type { Endpoint, Table } from '../http/table.js';
+import type { StreamCounts, StreamSettings } from '../streams.js';
 
 /** Who sends a request and what it says besides its message. */
 export interface Caller {
@@ -27,8 +30,12 @@ export interface Exchange {
   readonly endpoint: Endpoint;
   /** Captured by the path template, decoded, in the template's order. */
   readonly variables: readonly string[];
-  /** The raw query, without `?`. */
+  /** The raw query, without `?` and without what `resume` was read from. */
   readonly query: string;
+  /** Where a stream shall go on; absent for a client that did not say, and for methods that do not stream. */
+  readonly resume?: Resume;
+  /** A long poll, where the method has cursors. */
+  readonly wait?: Wait;
   /** Whether the query goes on in the body, a form (`http.formOverride`); default false. */
   readonly form?: boolean;
 }
@@ -52,6 +59,10 @@ export interface Gateway {
   readonly draining: AbortSignal;
   /** The HTTP calls that are open now, so that a gateway that stops can tell each one. */
   readonly live: Set<LiveCall>;
+  /** When each connection has its next heartbeat, and its end. */
+  readonly agenda: Agenda;
+  readonly streams: StreamSettings;
+  readonly counts: StreamCounts;
 }
 
 /** An open call as the draining gateway sees it. */
@@ -59,6 +70,9 @@ export interface LiveCall {
   readonly call: Call;
   /** Ends the call: its reply rejects, or its messages throw, with this reason. */
   readonly cancel: (reason: StatusError) => void;
-  /** Whether the client should be sent away as soon as the gateway drains, not when its call ends. Default false. */
-  leavesOnDrain: boolean;
+  /**
+   * Sends the client away, to go on elsewhere: set by its door when it can resume, and called when the gateway drains, at a moment of its
+   * own. Without effect when the call has ended.
+   */
+  leave: (() => void) | undefined;
 }

@@ -2,6 +2,7 @@
 import type { OutgoingHttpHeaders } from 'node:http';
 import type { Message, Reply } from '../../src/call.js';
 import { Code, StatusError } from '../../src/status.js';
+import { endAtExpiry } from '../expiry.js';
 import { negotiate } from '../http/accept.js';
 import { type BodyWriter, codingOfStream, createBodyWriter } from '../http/compress.js';
 import { printStatus } from '../http/error_body.js';
@@ -80,8 +81,13 @@ export async function sendStream(
 ): Promise<void> {
   const accepted = { gateway, exchange, reply, live };
   const raw = rawBodiesOf(exchange.endpoint).response;
-  if (raw === undefined) await sendMessages(accepted, formatOf(exchange));
-  else await sendBytes(accepted, raw);
+  const ended = endAtExpiry(gateway, live);
+  try {
+    if (raw === undefined) await sendMessages(accepted, formatOf(exchange));
+    else await sendBytes(accepted, raw);
+  } finally {
+    ended();
+  }
 }
 
 /** Writes the head; undefined for HEAD, which is answered then. */

@@ -29,6 +29,8 @@ const READ_HERE: readonly string[] = [
   'grpc-timeout',
   'if-none-match',
   'last-event-id',
+  'prefer',
+  'tidegate-errors',
   'traceparent',
   'tracestate',
   'x-request-id',

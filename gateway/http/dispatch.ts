@@ -9,6 +9,7 @@ import { methodNotAllowed, notFound } from './error.js';
 import { rawBodiesOf } from './http_body.js';
 import { mountOf, replayed } from './mounted.js';
 import { comparablePath } from './path.js';
+import { readStreamRequest } from './resume.js';
 import { withoutSlashes } from './router.js';
 import { sendError } from './send_error.js';
 import type { Endpoint, Router, Table } from './table.js';
@@ -27,6 +28,7 @@ export interface DispatchOptions {
   readonly table: () => Table;
   readonly rest: Door;
   readonly sse: Door;
+  readonly poll: Door;
   /** Answers before all routes; default: nobody does. */
   readonly admin?: {
     readonly paths: ReadonlySet<string>;
@@ -40,6 +42,14 @@ export interface DispatchOptions {
 /** Express's and Connect's `next`: called for paths that are not ours. */
 export type Next = (error?: unknown) => void;
 
+/** What a client says of where its stream goes on is read once, for all doors. Throws StatusError INVALID_ARGUMENT. */
+function withResume(exchange: Exchange): Exchange {
+  const { request, endpoint } = exchange;
+  if (!endpoint.method.serverStreaming) return exchange;
+  const { resume, wait, query } = readStreamRequest(request.headers, endpoint.method, exchange.query);
+  return { ...exchange, query, ...(resume && { resume }), ...(wait && { wait }) };
+}
+
 /** Every way of streaming a reply over HTTP, in the order of preference for a client that does not care. */
 const STREAM_OFFERS = ['application/x-ndjson', 'application/jsonl', 'application/json', 'text/event-stream'];
 
@@ -51,6 +61,12 @@ function wantsEvents({ request, endpoint }: Exchange): boolean {
     rawBodiesOf(endpoint).response === undefined &&
     negotiate(accept, STREAM_OFFERS) === 'text/event-stream'
   );
+}
+
+/** A wait that the URL names is for this answer alone; one that is merely preferred is no use to a client that wants events. */
+function wantsPoll(exchange: Exchange): boolean {
+  const { request, wait } = exchange;
+  return wait !== undefined && request.method !== 'HEAD' && !(wait.preferred && wantsEvents(exchange));
 }
 
 /** A request target's path and query; an absolute-form target (RFC 9112 section 3.2.2) loses its origin. */
@@ -107,13 +123,13 @@ function whole(exchange: Exchange, next: Next | undefined): Exchange {
 
 /** Serves one request; with `next`, a path that nobody here knows is left to it. Never throws. */
 export function createDispatch(options: DispatchOptions) {
-  const { config, table, rest, sse, admin, observer, draining } = options;
+  const { config, table, rest, sse, poll, admin, observer, draining } = options;
   const { http } = config;
   const cors = createCors(config);
 
-  const serveRest = async (exchange: Exchange): Promise<void> => {
-    await rest(exchange);
-    observer.request('rest', exchange.response.statusCode);
+  const serveOne = async (door: 'rest' | 'poll', exchange: Exchange): Promise<void> => {
+    await (door === 'rest' ? rest : poll)(exchange);
+    observer.request(door, exchange.response.statusCode);
   };
   const serveEvents = async (exchange: Exchange): Promise<void> => {
     const closed = observer.connection('sse');
@@ -122,9 +138,16 @@ export function createDispatch(options: DispatchOptions) {
     observer.request('sse', exchange.response.statusCode);
   };
 
-  const serve = (exchange: Exchange): void => {
-    cors?.share(exchange.request, exchange.response);
-    void (wantsEvents(exchange) ? serveEvents(exchange) : serveRest(exchange));
+  const serve = (routed: Exchange): void => {
+    const exchange = withResume(routed);
+    const { request, response, resume } = exchange;
+    cors?.share(request, response);
+    const door = wantsPoll(exchange) ? 'poll' : wantsEvents(exchange) ? 'sse' : 'rest';
+    if (resume?.finished === true) {
+      response.writeHead(204).end();
+      observer.request(door, 204);
+    } else if (door === 'sse') void serveEvents(exchange);
+    else void serveOne(door, exchange);
   };
 
   const route = (request: IncomingMessage, response: ServerResponse, next: Next | undefined): void => {

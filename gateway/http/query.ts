@@ -63,16 +63,26 @@ function decode(raw: string, name: string, plusIsSpace = true): string {
   return spaced.includes('%') ? decodeURIComponent(spaced) : spaced;
 }
 
-/**
- * The same query without the parameters of these names, for a door that keeps some for itself. The rest stays as
- * it is, malformed parts included.
- */
-export function withoutParameters(query: string, names: ReadonlySet<string>): string {
+/** Parameters that a door keeps for itself, and the query without them. */
+export interface Taken {
+  /** By name; of several the first. */
+  readonly values: ReadonlyMap<string, string>;
+  /** As it was, malformed parts included. */
+  readonly rest: string;
+}
+
+/** Takes the parameters of these names out of a query. Throws StatusError INVALID_ARGUMENT for one of them whose value is malformed. */
+export function takeParameters(query: string, names: ReadonlySet<string>): Taken {
+  const values = new Map<string, string>();
+  if (query === '' || names.size === 0) return { values, rest: query };
   const kept = query.split('&').filter((part) => {
     const [raw = ''] = part.split('=', 1);
-    return faultOf(raw) !== undefined || !names.has(decode(raw, raw));
+    const name = faultOf(raw) === undefined ? decode(raw, raw) : undefined;
+    if (name === undefined || !names.has(name)) return true;
+    if (!values.has(name)) values.set(name, decode(part.slice(raw.length + 1), name));
+    return false;
   });
-  return kept.join('&');
+  return { values, rest: kept.join('&') };
 }
 
 /**

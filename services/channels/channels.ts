@@ -15,7 +15,8 @@ import { faultOf } from './value.js';
 const MOST_DATA = 64 * 1024;
 const MOST_BATCH = 100;
 const MOST_BATCH_BYTES = 1024 * 1024;
-const MOST_CHANNELS = 50;
+/** So that the position of a subscription fits a cursor of the gateway, and an URL. */
+const MOST_CHANNELS = 32;
 const TYPE = /^[A-Za-z0-9_.:-]{0,64}$/;
 const LONGEST_KEY = 200;
 
@@ -86,7 +87,11 @@ export class Channels {
     }));
   }
 
-  async subscribe(channels: readonly string[], after: string, signal: AbortSignal): Promise<Subscription> {
+  async subscribe(
+    channels: readonly string[],
+    after: string | undefined,
+    signal: AbortSignal,
+  ): Promise<Subscription> {
     const topics = channels.map((channel) => this.#topic(channel));
     const { start, entries } = await followTopics(topics, { after, signal });
     return { start, events: eventsOf(entries) };

@@ -101,7 +101,7 @@ export class Presence {
     }
   }
 
-  async watch(channel: string, after: string, signal: AbortSignal): Promise<PresenceStream> {
+  async watch(channel: string, after: string | undefined, signal: AbortSignal): Promise<PresenceStream> {
     const { start, entries } = await followTopics([this.#topic(channel)], { after, signal });
     return { start, events: eventsOf(entries) };
   }

@@ -16,7 +16,6 @@ import { checkName } from './name.js';
 import type { Presence } from './presence.js';
 import { decodeBatch, decodeJoin, decodePublication, encodePage } from './record.js';
 import { type Action, checkRight } from './rules.js';
-import { POSITION_HEADER } from './topic.js';
 
 export interface ChannelsParts {
   readonly channels: Channels;
@@ -60,11 +59,11 @@ export function createChannelsService({ channels, presence }: ChannelsParts, han
       },
     ),
     subscribe: serverStream(
-      async ({ channel, channels: others, after }: SubscribeRequest, { caller, signal, headers }) => {
+      async ({ channel, channels: others, after }: SubscribeRequest, { caller, signal, beginsAt }) => {
         const names = checkChannels(channel, others);
         for (const name of names) allow('subscribe', name, caller);
         const { start, events } = await channels.subscribe(names, after, signal);
-        headers.set(POSITION_HEADER, start);
+        beginsAt(start);
         return events;
       },
     ),
@@ -79,11 +78,11 @@ export function createChannelsService({ channels, presence }: ChannelsParts, han
       return presence.page(channel, query);
     }),
     watchPresence: serverStream(
-      async ({ channel, after }: WatchPresenceRequest, { caller, signal, headers }) => {
+      async ({ channel, after }: WatchPresenceRequest, { caller, signal, beginsAt }) => {
         checkName(channel);
         allow('presence', channel, caller);
         const { start, events } = await presence.watch(channel, after, signal);
-        headers.set(POSITION_HEADER, start);
+        beginsAt(start);
         return events;
       },
     ),

@@ -10,9 +10,6 @@ import { answered, lossOf } from './refusals.js';
 /** Where a topic can be followed from; services need nothing else of the brokers. */
 export { BEGINNING, type LogPosition } from '../../src/broker/follower.js';
 
-/** The header that tells where a stream begins: who gets no event at all can go on from there all the same. */
-export const POSITION_HEADER = 'tidegate-position';
-
 export interface Topic {
   readonly logs: Logs;
   readonly name: string;
@@ -43,8 +40,8 @@ export interface Following<T extends Topic> {
 type Begin = LogPosition | 'now' | 'earliest';
 
 export interface FollowOptions {
-  /** A position, of one or several topics; `earliest`; empty or `now`; or where each topic begins. */
-  readonly after: string | ((topic: Topic) => Begin);
+  /** A position, of one or several topics; empty or `earliest`; undefined or `now`; or where each topic begins. */
+  readonly after: string | undefined | ((topic: Topic) => Begin);
   readonly signal: AbortSignal;
 }
 
@@ -78,9 +75,9 @@ export async function followTopics<T extends Topic>(
 
 /** Where each topic begins. */
 function beginningOf(topics: readonly Topic[], after: FollowOptions['after']): (topic: Topic) => Begin {
-  if (typeof after !== 'string') return after;
-  if (after === '' || after === 'now') return () => 'now';
-  if (after === 'earliest') return () => 'earliest';
+  if (typeof after === 'function') return after;
+  if (after === undefined || after === 'now') return () => 'now';
+  if (after === '' || after === 'earliest') return () => 'earliest';
   const positions = parsePositions(after, 'after');
   const known = topics.some(({ key }) => positions.has(key));
   check(known, 'after', 'is a position of something else');

@@ -12,7 +12,7 @@ import { checkText, type Rooms } from './rooms.js';
 export async function joinRoom(
   rooms: Rooms,
   requests: AsyncIterable<JoinRoomRequest>,
-  { caller, signal }: Omit<Context, 'headers'>,
+  { caller, signal }: Omit<Context, 'beginsAt'>,
 ): Promise<AsyncIterable<RoomEvent>> {
   const user = userOf(caller);
   const incoming = requests[Symbol.asyncIterator]();

@@ -179,25 +179,31 @@ export class Room {
     const position = parsePositions(start, 'after').get(messages.key) ?? BEGINNING;
     try {
       const sequence = known ?? (await this.messages.sequenceAt(position));
-      return { position: start, sequence, events: this.#eventsOf(entries, sequence) };
+      // With the oldest there is, whichever number it has.
+      const isOpen = after === '' || after === 'earliest';
+      return { position: start, sequence, events: this.#eventsOf(entries, isOpen ? undefined : sequence) };
     } catch (thrown) {
       stop();
       throw thrown;
     }
   }
 
-  async *#eventsOf(entries: AsyncIterable<Located<Topic>>, start: bigint): AsyncGenerator<RoomEvent, void> {
-    let sequence = start;
+  /** `start`: the number after which the messages have to begin, if that is known. */
+  async *#eventsOf(
+    entries: AsyncIterable<Located<Topic>>,
+    start: bigint | undefined,
+  ): AsyncGenerator<RoomEvent, void> {
+    let last = start;
     for await (const { topic, entry, position } of entries) {
       if (topic.key === this.messages.topic.key) {
         const message = this.messageOf(numberedOf(entry));
-        if (message.sequence !== sequence + 1n) throw truncated(sequence);
-        sequence = message.sequence;
-        const { author: user, createTime: eventTime } = message;
+        const { sequence, author: user, createTime: eventTime } = message;
+        if (last !== undefined && sequence !== last + 1n) throw truncated(last);
+        last = sequence;
         yield { type: Type.MESSAGE, sequence, user, message, eventTime, position };
       } else {
         const event = RoomEvent.decode(entry.data);
-        yield { ...event, sequence, eventTime: new Date(entry.at), position };
+        yield { ...event, sequence: last ?? 0n, eventTime: new Date(entry.at), position };
       }
     }
   }

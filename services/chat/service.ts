@@ -1,7 +1,6 @@
 /** chat.v1.ChatService: the contract's methods over the rooms. */
 import { type ChatServiceServer, ChatServiceService } from '../../gen/chat/v1/chat.js';
 import { userOf } from '../caller.js';
-import { POSITION_HEADER } from '../channels/topic.js';
 import type { Handlers } from '../handlers.js';
 import type { Service } from '../server.js';
 import { check } from '../validation.js';
@@ -17,12 +16,13 @@ export function createChatService(rooms: Rooms, { unary, serverStream, bidi }: H
     getRoom: unary(async ({ room }) => (await rooms.get(room)).state()),
     postMessage: unary(({ room, text }, caller) => rooms.post(room, userOf(caller), text)),
     listMessages: unary((request) => rooms.list(request)),
-    watchRoom: serverStream(async ({ room: name, afterSequence, after }, { signal, headers }) => {
+    watchRoom: serverStream(async ({ room: name, afterSequence, after }, { signal, beginsAt }) => {
       const room = await rooms.get(name);
-      check(after === '' || afterSequence === undefined, 'after', 'not together with after_sequence');
-      const stream = after === '' ? room.follow(afterSequence, signal) : room.followAfter(after, signal);
+      const isNumbered = after === undefined;
+      check(isNumbered || afterSequence === undefined, 'after', 'not together with after_sequence');
+      const stream = isNumbered ? room.follow(afterSequence, signal) : room.followAfter(after, signal);
       const { events, position } = await stream;
-      headers.set(POSITION_HEADER, position);
+      beginsAt(position);
       return events;
     }),
     joinRoom: bidi((requests, context) => joinRoom(rooms, requests, context)),

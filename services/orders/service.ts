@@ -26,9 +26,11 @@ export function createOrdersService(store: OrderStore, { unary, serverStream }: 
       return {};
     }),
     cancelOrder: unary(({ orderId, reason }) => store.cancel(orderId, reason)),
-    watchOrders: serverStream(({ afterSequence }, { signal }) =>
-      store.events.follow(afterSequence ?? store.events.last, signal),
-    ),
+    watchOrders: serverStream(({ afterSequence }, { signal, beginsAt }) => {
+      const position = afterSequence ?? store.events.last;
+      beginsAt(String(position));
+      return store.events.follow(position, signal);
+    }),
   };
   return { definition: OrdersServiceService, implementation };
 }

@@ -1,6 +1,7 @@
 /** Ends calls at their deadline, whatever the service and the layers between do. */
 import { type Call, type Interceptor, type Invoke, isSingle, type Message, type Reply } from '../call.js';
 import { Code, StatusError } from '../status.js';
+import { type FeedWatcher, type WatchedFeed, watchFeed } from '../stream/watched.js';
 
 /** What the gateway says of a deadline, wherever it is the first to notice. */
 export const DEADLINE_TEXT = 'the deadline passed before the call ended';
@@ -26,11 +27,12 @@ function exceeded(): StatusError {
 }
 
 /** One call under a deadline. Listens to the client's signal itself, so that it costs no closures. */
-class Bounded implements AsyncIterableIterator<Message> {
+class Bounded implements AsyncIterableIterator<Message>, FeedWatcher {
   readonly reply: Promise<Reply>;
   private readonly controller = new AbortController();
   private timer: NodeJS.Timeout | undefined;
   private inner: AsyncIterator<Message> | undefined;
+  private feed: WatchedFeed | undefined;
   private stopped = false;
   /** Of the promise that the caller waits for just now: the reply, then one message after the other. */
   private waiting: ((error: unknown) => void) | undefined;
@@ -97,6 +99,14 @@ class Bounded implements AsyncIterableIterator<Message> {
     return this;
   }
 
+  ended(): void {
+    this.release();
+  }
+
+  left(): void {
+    this.release();
+  }
+
   private accepted(reply: Reply): Reply {
     this.waiting = undefined;
     if (isSingle(reply.messages)) {
@@ -106,7 +116,10 @@ class Bounded implements AsyncIterableIterator<Message> {
     this.inner = reply.messages[Symbol.asyncIterator]();
     // Accepted too late: nobody will iterate.
     if (this.stopped) this.inner.return?.().catch(() => {});
-    return { ...reply, messages: this };
+    if (reply.feed === undefined) return { ...reply, messages: this };
+    this.feed = watchFeed(reply.feed, this);
+    if (this.stopped) this.feed.interrupt(this.error ?? exceeded());
+    return { ...reply, messages: this, feed: this.feed };
   }
 
   private failed(thrown: unknown, reject: (error: unknown) => void): void {
@@ -123,6 +136,7 @@ class Bounded implements AsyncIterableIterator<Message> {
   private stop(error: StatusError): void {
     this.release();
     this.stopped = true;
+    this.feed?.interrupt(error);
     if (this.waiting) this.waiting(error);
     else this.error = error;
     this.waiting = undefined;

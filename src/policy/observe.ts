@@ -9,6 +9,7 @@ import {
   type Requests,
 } from '../call.js';
 import { Code, StatusError } from '../status.js';
+import { type FeedWatcher, watchFeed } from '../stream/watched.js';
 
 /** How a call ended. */
 export interface CallEnd {
@@ -47,11 +48,11 @@ export function observe(...observers: readonly Observer[]): Interceptor {
 }
 
 /** One call while it is observed. */
-class Observed {
+class Observed implements FeedWatcher {
   private readonly startedAt = performance.now();
   private readonly observers: readonly CallObserver[];
   private acceptedMs: number | undefined;
-  private ended = false;
+  private over = false;
   messagesIn = 0;
   messagesOut = 0;
 
@@ -81,7 +82,10 @@ class Observed {
     }
     if (call.signal.aborted) this.handleEvent();
     else call.signal.addEventListener('abort', this);
-    return { ...reply, messages: new Replies(this, reply.messages[Symbol.asyncIterator]()) };
+    const messages = new Replies(this, reply.messages[Symbol.asyncIterator]());
+    return reply.feed === undefined
+      ? { ...reply, messages }
+      : { ...reply, messages, feed: watchFeed(reply.feed, this) };
   }
 
   /** The call's signal was aborted: whether anybody reads on or not, this is how it ended. */
@@ -89,9 +93,21 @@ class Observed {
     this.end(StatusError.from(this.call.signal.reason));
   }
 
+  wrote(messages: number): void {
+    this.messagesOut += messages;
+  }
+
+  ended(error: StatusError | undefined): void {
+    this.end(error);
+  }
+
+  left(): void {
+    this.end(new StatusError(Code.CANCELLED, 'the reader left the stream'));
+  }
+
   end(error: StatusError | undefined): void {
-    if (this.ended) return;
-    this.ended = true;
+    if (this.over) return;
+    this.over = true;
     this.call.signal.removeEventListener('abort', this);
     const end: CallEnd = {
       code: error?.code ?? Code.OK,
@@ -127,7 +143,7 @@ class Replies implements AsyncIterableIterator<Message> {
   }
 
   async return(): Promise<IteratorResult<Message, undefined>> {
-    this.observed.end(new StatusError(Code.CANCELLED, 'the reader left the stream'));
+    this.observed.left();
     await this.inner.return?.();
     return { done: true, value: undefined };
   }

@@ -1,6 +1,6 @@
 /** A stream on its way to a door: events with positions, pushed as fast as the client takes them. */
 import type { Message, Metadata } from '../call.js';
-import type { StatusError } from '../status.js';
+import { Code, StatusError } from '../status.js';
 
 /** Why a client has to forget what it knows: what follows does not continue what it has seen. */
 export type ResetReason =
@@ -61,4 +61,11 @@ export interface Feed {
   readonly cursor: string;
   /** Called once. A feed that is never started ends with the signal of its call. */
   start(sink: Sink): Delivery;
+}
+
+/** The client did not take what its stream had for it: its connection is closed, and it may come back and resume. */
+export class SlowConsumerError extends StatusError {
+  constructor() {
+    super(Code.RESOURCE_EXHAUSTED, 'the client reads too slowly');
+  }
 }

@@ -2,15 +2,19 @@
 import type { DescMessage } from '@bufbuild/protobuf';
 import { StringValueSchema } from '@bufbuild/protobuf/wkt';
 import { pino } from 'pino';
+import { createAgenda } from '../../gateway/agenda.js';
 import type { Config } from '../../gateway/config.js';
 import type { Caller, Gateway } from '../../gateway/doors/door.js';
 import { createRouteOptions } from '../../gateway/http/route_options.js';
 import type { Binding, Endpoint, Router, Table } from '../../gateway/http/table.js';
+import { STREAM_SETTINGS, type StreamCounts, type StreamSettings } from '../../gateway/streams.js';
 import type { Call, Invoke, Message, Reply } from '../../src/call.js';
 import type { Codec } from '../../src/codec/codec.js';
 import { type Method, STREAM_DEFAULTS } from '../../src/method.js';
 import { ANONYMOUS } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
+import type { Feed } from '../../src/stream/feed.js';
+import { messagesOf } from '../../src/stream/messages.js';
 
 export const bytes = (value: unknown): Message => Buffer.from(JSON.stringify(value));
 export const value = (message: Message): unknown => JSON.parse(Buffer.from(message).toString());
@@ -36,7 +40,15 @@ export interface Backend {
   release(): void;
 }
 
-const KINDS: Readonly<Record<string, { verb: string; client?: boolean; server?: boolean; body?: string }>> = {
+interface Kind {
+  readonly verb: string;
+  readonly client?: boolean;
+  readonly server?: boolean;
+  readonly body?: string;
+  readonly shared?: boolean;
+}
+
+const KINDS: Readonly<Record<string, Kind>> = {
   Echo: { verb: 'POST', body: '*' },
   Get: { verb: 'GET' },
   Watch: { verb: 'GET', server: true },
@@ -49,6 +61,7 @@ const KINDS: Readonly<Record<string, { verb: string; client?: boolean; server?: 
   Missing: { verb: 'GET' },
   Broken: { verb: 'GET' },
   Never: { verb: 'GET' },
+  Ticks: { verb: 'GET', server: true, shared: true },
 };
 
 function endpointOf(name: string): Endpoint {
@@ -64,7 +77,7 @@ function endpointOf(name: string): Endpoint {
     output: StringValueSchema as DescMessage,
     routes: [rule],
     access: { public: true, permissions: [], roles: [] },
-    stream: STREAM_DEFAULTS,
+    stream: kind.shared === true ? { ...STREAM_DEFAULTS, sharing: 'shared' } : STREAM_DEFAULTS,
     upstream: 'u1',
     source: { file: 't.proto' },
   };
@@ -125,8 +138,21 @@ const CONFIG = {
     queuedMessages: 8,
   },
   timeouts: { unaryMs: 30_000, maxMs: 0, acceptMs: 200, heartbeatMs: 25_000, helloMs: 10_000, drainMs: 300 },
+  auth: { leewaySeconds: 0 },
+  upstreams: [],
+  cors: { credentials: false, maxAgeSeconds: 600, allowHeaders: [] },
   origins: ['https://app.example.com'],
-  http: { errors: 'status', requestInfo: true, headers: 'same' },
+  http: {
+    errors: 'status',
+    requestInfo: true,
+    headers: 'same',
+    compressAboveBytes: 0,
+    compressEvents: false,
+    etag: false,
+    trailingSlash: 'reject',
+    formOverride: false,
+    wrongMethod: 405,
+  },
   trustedHops: 0,
 };
 
@@ -136,6 +162,12 @@ export interface BackendOptions {
   readonly timeouts?: Partial<Config['timeouts']>;
   /** Bytes of padding in each message of Watch. */
   readonly padding?: number;
+  /** The feed of each call of Ticks; may refuse it. */
+  readonly feed?: (call: Call) => Feed;
+  readonly streams?: Partial<StreamSettings>;
+  readonly compressEvents?: boolean;
+  readonly counts?: StreamCounts;
+  readonly identify?: (token: string | undefined) => Caller;
 }
 
 type Sequence = AsyncIterable<Message>;
@@ -147,7 +179,7 @@ export function createBackend(options: BackendOptions = {}): Backend {
   const held = new Promise<void>((resolve) => {
     release = resolve;
   });
-  const services = createServices(held, 'x'.repeat(options.padding ?? 0));
+  const services = createServices(held, options);
   const invoke: Invoke = async (call) => {
     const one: Seen = { call, taken: [], produced: 0, over: false };
     seen.push(one);
@@ -165,15 +197,19 @@ export function createBackend(options: BackendOptions = {}): Backend {
       ...CONFIG,
       limits: { ...CONFIG.limits, ...options.limits },
       timeouts: { ...CONFIG.timeouts, ...options.timeouts },
+      http: { ...CONFIG.http, compressEvents: options.compressEvents ?? false },
     } as unknown as Config,
     log: pino({ level: 'silent' }),
     report: () => undefined,
     invoke,
     table: () => built,
     identify: (request, _endpoint, token) =>
-      identify(token ?? request.headers.authorization?.slice('Bearer '.length)),
+      (options.identify ?? identify)(token ?? request.headers.authorization?.slice('Bearer '.length)),
     draining: draining.signal,
     live: new Set(),
+    agenda: createAgenda(),
+    streams: { ...STREAM_SETTINGS, ...options.streams },
+    counts: options.counts ?? { resumed: () => {}, reset: () => {}, left: () => {} },
   };
   return {
     gateway,
@@ -228,7 +264,8 @@ function streaming(seen: Seen, messages: Sequence): Reply {
   return { headers: {}, messages: iterate(), trailers: () => ({ 'x-trailer': 'end' }) };
 }
 
-function createServices(held: Promise<void>, padding: string) {
+function createServices(held: Promise<void>, options: BackendOptions) {
+  const padding = 'x'.repeat(options.padding ?? 0);
   const services: Readonly<Record<string, (call: Call, seen: Seen) => Promise<Reply>>> = {
     Echo: async (call, seen) => {
       const message = await single(call);
@@ -285,6 +322,20 @@ function createServices(held: Promise<void>, padding: string) {
           yield bytes({ count: seen.taken.length });
         })(),
       );
+    },
+    Ticks: async (call, seen) => {
+      await single(call);
+      const feed = options.feed?.(call);
+      if (feed === undefined) throw new StatusError(Code.NOT_FOUND, 'no feed');
+      call.signal.addEventListener('abort', () => {
+        seen.over = true;
+      });
+      return {
+        headers: { 'x-method': 'yes' },
+        messages: messagesOf(feed, call.signal),
+        feed,
+        trailers: () => ({}),
+      };
     },
     Denied: async () => {
       throw new StatusError(Code.PERMISSION_DENIED, 'orders:read is needed');

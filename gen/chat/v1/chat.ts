@@ -102,10 +102,10 @@ export interface WatchRoomRequest {
     | bigint
     | undefined;
   /**
-   * The position of the last event seen: everything after it comes first, also who came and went. Not together with
-   * after_sequence. Empty: as after_sequence says.
+   * The position of the last event seen: everything after it comes first, also who came and went. Empty: all that is kept. Not together
+   * with after_sequence. Unset: as after_sequence says.
    */
-  after: string;
+  after?: string | undefined;
 }
 
 export interface JoinRoomRequest {
@@ -767,7 +767,7 @@ export const ListMessagesResponse: MessageFns<ListMessagesResponse> = {
 };
 
 function createBaseWatchRoomRequest(): WatchRoomRequest {
-  return { room: "", afterSequence: undefined, after: "" };
+  return { room: "", afterSequence: undefined, after: undefined };
 }
 
 export const WatchRoomRequest: MessageFns<WatchRoomRequest> = {
@@ -781,7 +781,7 @@ export const WatchRoomRequest: MessageFns<WatchRoomRequest> = {
       }
       writer.uint32(16).int64(message.afterSequence);
     }
-    if (message.after !== "") {
+    if (message.after !== undefined) {
       writer.uint32(26).string(message.after);
     }
     return writer;
@@ -845,7 +845,7 @@ export const WatchRoomRequest: MessageFns<WatchRoomRequest> = {
     message.afterSequence = (object.afterSequence !== undefined && object.afterSequence !== null)
       ? BigInt(object.afterSequence)
       : undefined;
-    message.after = object.after ?? "";
+    message.after = object.after ?? undefined;
     return message;
   },
 };

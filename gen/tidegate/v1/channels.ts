@@ -80,14 +80,14 @@ export interface PublishBatchResponse {
 export interface SubscribeRequest {
   /** Either this or `channels`, or both. */
   channel: string;
-  /** At most 50 channels at once. */
+  /** At most 32 channels at once. */
   channels: string[];
   /**
-   * The position after which to begin: of an event, of a History or of Publish. `earliest`: with the oldest event that is kept. Empty or
-   * `now`: with what is published from now on. One position may be of several channels, and several positions may be joined with `~`; a
-   * channel of which it says nothing begins now.
+   * The position after which to begin: of an event, of a History or of Publish. Unset, or `now`: with what is published from now on. Empty, or
+   * `earliest`: with the oldest event that is kept. One position may be of several channels, and several positions may be joined with
+   * `~`; a channel of which it says nothing begins now.
    */
-  after: string;
+  after?: string | undefined;
 }
 
 /** Something that was published. */
@@ -161,8 +161,8 @@ export interface PresenceResponse {
 
 export interface WatchPresenceRequest {
   channel: string;
-  /** Empty or `now`: what happens from now on. Else a position of Presence or of a PresenceEvent. */
-  after: string;
+  /** A position of Presence or of a PresenceEvent. Unset, or `now`: what happens from now on. Empty, or `earliest`: what is kept comes first. */
+  after?: string | undefined;
 }
 
 export interface JoinRequest {
@@ -467,7 +467,7 @@ export const PublishBatchResponse: MessageFns<PublishBatchResponse> = {
 };
 
 function createBaseSubscribeRequest(): SubscribeRequest {
-  return { channel: "", channels: [], after: "" };
+  return { channel: "", channels: [], after: undefined };
 }
 
 export const SubscribeRequest: MessageFns<SubscribeRequest> = {
@@ -478,7 +478,7 @@ export const SubscribeRequest: MessageFns<SubscribeRequest> = {
     for (const v of message.channels) {
       writer.uint32(18).string(v!);
     }
-    if (message.after !== "") {
+    if (message.after !== undefined) {
       writer.uint32(26).string(message.after);
     }
     return writer;
@@ -540,7 +540,7 @@ export const SubscribeRequest: MessageFns<SubscribeRequest> = {
     const message = createBaseSubscribeRequest();
     message.channel = object.channel ?? "";
     message.channels = object.channels?.map((e) => e) || [];
-    message.after = object.after ?? "";
+    message.after = object.after ?? undefined;
     return message;
   },
 };
@@ -1128,7 +1128,7 @@ export const PresenceResponse: MessageFns<PresenceResponse> = {
 };
 
 function createBaseWatchPresenceRequest(): WatchPresenceRequest {
-  return { channel: "", after: "" };
+  return { channel: "", after: undefined };
 }
 
 export const WatchPresenceRequest: MessageFns<WatchPresenceRequest> = {
@@ -1136,7 +1136,7 @@ export const WatchPresenceRequest: MessageFns<WatchPresenceRequest> = {
     if (message.channel !== "") {
       writer.uint32(10).string(message.channel);
     }
-    if (message.after !== "") {
+    if (message.after !== undefined) {
       writer.uint32(18).string(message.after);
     }
     return writer;
@@ -1189,7 +1189,7 @@ export const WatchPresenceRequest: MessageFns<WatchPresenceRequest> = {
   fromPartial(object: DeepPartial<WatchPresenceRequest>): WatchPresenceRequest {
     const message = createBaseWatchPresenceRequest();
     message.channel = object.channel ?? "";
-    message.after = object.after ?? "";
+    message.after = object.after ?? undefined;
     return message;
   },
 };
