@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import type { JsonOptions } from '../src/codec/codec.js';
 import { suggest } from '../src/nearest.js';
+import type { ChannelRuleConfig } from './config/channel_rules.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
 import { type KeyResult, resolveKey } from './config/keys.js';
 import { captureProblems, corsProblems, hostProblems, upstreamProblems } from './config/problems.js';
@@ -187,6 +188,10 @@ export interface Config {
   readonly trustedHops: number;
   /** Headers, in lower case, that no service receives, besides those that never reach one; default none. */
   readonly stripHeaders: readonly string[];
+  /** Whether the channels service is built in (docs/channels.md); default false. */
+  readonly channels: boolean;
+  /** Who may do what in which channels. Of several rules that match, the later decides; default none. */
+  readonly channelRules: readonly ChannelRuleConfig[];
   /** pino level: fatal, error, warn, info, debug, trace or silent; default info. */
   readonly logLevel: string;
 }

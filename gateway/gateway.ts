@@ -15,6 +15,7 @@ import { createCallLog } from './admin/call_log.js';
 import { type ContractState, registerContract } from './admin/contract_metrics.js';
 import { createMetrics, type Metrics } from './admin/metrics.js';
 import { createAgenda } from './agenda.js';
+import { type BuiltIn, type ChannelsServer, startChannelsServer } from './channels.js';
 import type { Config } from './config.js';
 import type { Gateway } from './doors/door.js';
 import { createPollDoor } from './doors/poll.js';
@@ -105,9 +106,15 @@ function printState({ loadedAt, checkedAt, newestAt: _, ...state }: ContractStat
   return { ...state, loadedAt: time(loadedAt), checkedAt: time(checkedAt) };
 }
 
+interface Telling {
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
 /** Opens the contract; what it is served with is closed when it cannot be. */
-async function openContract(config: Config, metrics: Metrics, log: Logger) {
-  const loader = createContractLoader(config);
+async function openContract(config: Config, builtIn: readonly BuiltIn[], to: Telling) {
+  const { metrics, log } = to;
+  const loader = createContractLoader(config, builtIn);
   const first = await loadFirst(loader, config.timeouts.startMs, log).catch(async (thrown: unknown) => {
     await loader.upstreams.close();
     throw thrown as Error;
@@ -131,12 +138,20 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
   const metrics = createMetrics();
   const streams = await openStreamState(config, log);
   registerStreamState(metrics.registry, streams);
-  const { reloading, upstreams, stopWatching } = await openContract(config, metrics, log).catch(
-    async (thrown: unknown) => {
-      await streams.close();
-      throw thrown as Error;
-    },
-  );
+  const builtIn: ChannelsServer[] = [];
+  const closeStreams = async (): Promise<void> => {
+    await Promise.all(builtIn.map((server) => server.close()));
+    await streams.close();
+  };
+  const open = async () => {
+    if (config.channels) builtIn.push(await startChannelsServer(config, streams.broker, log));
+    return openContract(config, builtIn, { metrics, log });
+  };
+  const { reloading, upstreams, stopWatching } = await open().catch(async (thrown: unknown) => {
+    streams.end();
+    await closeStreams();
+    throw thrown as Error;
+  });
   // Connected before the first call, so that readiness tells the truth.
   upstreams.connect();
   const calls = createCallLog(log);
@@ -193,8 +208,9 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     await Promise.race([closed, listener.end(LAST_ANSWER_MS)]);
     await closed;
     for (const detach of detaching) detach();
-    await streams.close();
+    streams.end();
     await upstreams.close();
+    await closeStreams();
   };
   let closing: Promise<void> | undefined;
   return {

@@ -7,6 +7,7 @@ import { buildContract, describeContract, fingerprintOf } from '../src/contract/
 import { describeByReflection } from '../src/contract/reflection.js';
 import { createGrpcUpstream } from '../src/upstream/grpc.js';
 import { createUpstreams, type Upstreams } from '../src/upstream/upstreams.js';
+import { type BuiltIn, describeChannels } from './channels.js';
 import type { Config, UpstreamConfig } from './config.js';
 import { OWN_PATHS } from './http/own_paths.js';
 import { buildTable, type Table } from './http/table.js';
@@ -36,10 +37,11 @@ export interface ContractLoader {
   readonly silent: () => readonly string[];
 }
 
-/** Connects to nothing yet. */
-export function createContractLoader(config: Config): ContractLoader {
+/** Connects to nothing yet. `builtIn`: services besides those of the configured upstreams. */
+export function createContractLoader(config: Config, builtIn: readonly BuiltIn[] = []): ContractLoader {
   const { limits, timeouts, contract } = config;
-  const each = config.upstreams.map(({ name, address }) =>
+  const all = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
+  const each = all.map(({ name, address }) =>
     createGrpcUpstream({ name, address, acceptMs: timeouts.acceptMs, maxReplyBytes: limits.replyBytes }),
   );
   const upstreams = createUpstreams(each);
@@ -53,11 +55,12 @@ export function createContractLoader(config: Config): ContractLoader {
       since = Date.now();
       files = new Set();
       asking.begin();
-      const sources = { ...contract, upstreams: config.upstreams, reflect: asking.ask };
+      const parts = builtIn.map(({ described }) => described);
+      const sources = { ...contract, upstreams: all, builtIn: parts, reflect: asking.ask };
       const description = await describeContract(sources, (path) => files.add(path));
       const fingerprint = fingerprintOf(description);
       if (fingerprint === known && description.problems.length === 0) return undefined;
-      const table = buildTable(buildContract(description, config.upstreams), config.json, {
+      const table = buildTable(buildContract(description, all), config.json, {
         duplicates: contract.duplicateRoutes,
         http: config.http,
         routes: config.routes,
@@ -126,7 +129,7 @@ export async function loadFirst(loader: ContractLoader, startMs: number, log: Lo
 
 /** The table alone, for commands that only look at it. Rejects with ContractError at once. */
 export async function openTable(config: Config): Promise<{ readonly table: Table; close(): Promise<void> }> {
-  const loader = createContractLoader(config);
+  const loader = createContractLoader(config, config.channels ? [describeChannels()] : []);
   try {
     const { table } = (await loader.load()) as Loaded;
     return { table, close: () => loader.upstreams.close() };

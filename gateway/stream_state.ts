@@ -14,7 +14,9 @@ export interface StreamState {
   readonly broker: Broker;
   readonly intercept: Interceptor;
   readonly stats: () => StreamStats;
-  /** Ends the shared streams, then the broker. */
+  /** Ends the shared streams. */
+  end(): void;
+  /** Closes the broker, once nothing needs it any more. */
   close(): Promise<void>;
 }
 
@@ -43,8 +45,8 @@ export async function openStreamState(config: Config & Settings, log: Logger): P
     broker,
     intercept: streams.intercept,
     stats: streams.stats,
+    end: () => streams.close(new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down')),
     async close() {
-      streams.close(new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down'));
       stopWatching();
       await Promise.all([local.close(), broker.close()]);
     },

@@ -39,20 +39,22 @@ export function corsProblems({ origins, cors }: Config, { placeOf }: Merged): st
 }
 
 export function upstreamProblems(
-  { upstreams, contract }: Config,
+  { upstreams, contract, channels }: Config,
   need: NonNullable<LoadOptions['upstreams']>,
   { placeOf }: Merged,
 ): string[] {
   const described = contract.protos.length + contract.descriptors.length > 0;
-  if (upstreams.length === 0 && (need === 'required' || (need === 'for-reflection' && !described))) {
+  const isNeeded = need === 'required' || (need === 'for-reflection' && !described);
+  // Channels need nobody behind them; a contract in files does.
+  if (upstreams.length === 0 && isNeeded && !(channels && !described)) {
     return [
-      'upstreams: expected at least one: --upstream HOST:PORT, TIDEGATE_UPSTREAMS, or upstreams in the --config file',
+      'upstreams: expected at least one: --upstream HOST:PORT, TIDEGATE_UPSTREAMS, or upstreams in the --config file; or --channels',
     ];
   }
   const problems: string[] = [];
   const names = new Set<string>();
   for (const [index, { name }] of upstreams.entries()) {
-    if (names.has(name))
+    if (names.has(name) || (channels && name === 'channels'))
       problems.push(`${placeOf(['upstreams', index])}: the name '${name}' is taken by another upstream`);
     names.add(name);
   }

@@ -1,6 +1,7 @@
 /** What a configuration may hold: the syntax, the limits and the default of every setting. */
 import { z } from 'zod';
 import { PROFILES, presetOf } from '../profile.js';
+import { channelRules, RULE_KEYS } from './channel_rules.js';
 import { boolean, duration, header, leaf, MIB, oneOf, size, text, texts, whole, within } from './leaves.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -189,6 +190,8 @@ export const SCHEMA = z.strictObject({
     .prefault({}),
   trustedHops: whole('a number', 0, 20).default(0),
   stripHeaders: z.array(header).default([]),
+  channels: boolean().default(false),
+  channelRules,
   logLevel: oneOf(LOG_LEVELS).default('info'),
 });
 
@@ -210,6 +213,7 @@ const KEYS_BY_SECTION: Readonly<Record<string, readonly string[]>> = {
   upstreams: ['name', 'address', 'services', 'trusted'],
   routes: Object.keys(route.shape),
   'routes.json': Object.keys(JSON_OPTIONS),
+  ...RULE_KEYS,
 };
 
 /** The keys that a section knows; the section as a path without list positions. */

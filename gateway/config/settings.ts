@@ -116,6 +116,13 @@ const CONTRACT: readonly Setting[] = [
     default: '1s for files, 30s for reflection',
   },
   {
+    flag: 'channels',
+    path: ['channels'],
+    env: ['TIDEGATE_CHANNELS'],
+    help: 'serve channels too: publish, subscribe, history and presence (docs/channels.md)',
+    default: 'off',
+  },
+  {
     flag: 'duplicate-routes',
     value: 'CHOICE',
     path: ['contract', 'duplicateRoutes'],

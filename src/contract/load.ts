@@ -24,6 +24,8 @@ export interface ContractSources {
   /** Service configurations (see service_config.ts), the later ones stronger; default none. */
   readonly serviceConfigs?: readonly string[];
   readonly upstreams: readonly ContractUpstream[];
+  /** Parts of the contract that need not be read from anywhere; default none. */
+  readonly builtIn?: readonly Described[];
   /** Asks an upstream what it serves (see reflection.ts). Used when there are neither `protos` nor `descriptors`. */
   readonly reflect?: (upstream: ContractUpstream) => Promise<Described>;
 }
@@ -46,7 +48,7 @@ export async function loadContract(sources: ContractSources): Promise<Contract> 
  * depends, whether there is such a file or not.
  */
 export async function describeContract(
-  { protos, includes, descriptors, serviceConfigs = [], upstreams, reflect }: ContractSources,
+  { protos, includes, descriptors, serviceConfigs = [], builtIn = [], upstreams, reflect }: ContractSources,
   note: (path: string) => void = () => {},
 ): Promise<Description> {
   const problems: ContractProblem[] = [];
@@ -54,10 +56,14 @@ export async function describeContract(
   const asking: Promise<Described>[] = [];
   if (protos.length > 0) asking.push(later(() => describeProtos({ protos, includes, note })));
   for (const path of descriptors) asking.push(later(() => describeDescriptorSet(path)));
-  if (asking.length === 0 && reflect) asking.push(...upstreams.map((upstream) => reflect(upstream)));
+  if (asking.length === 0 && reflect) {
+    const known = new Set(builtIn.map(({ upstream }) => upstream));
+    const unknown = upstreams.filter(({ name }) => !known.has(name));
+    asking.push(...unknown.map((upstream) => reflect(upstream)));
+  }
   const reading = serviceConfigs.map((path) => later(() => readServiceConfig(path)));
   return {
-    parts: await settled(asking, problems),
+    parts: [...(await settled(asking, problems)), ...builtIn],
     configs: await settled(reading, problems),
     problems,
   };
