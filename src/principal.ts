@@ -10,6 +10,8 @@ export interface Principal {
   readonly issuedAt: number | undefined;
   /** Milliseconds since the epoch (RFC 7519 `exp`), or undefined when the token never expires. */
   readonly expiresAt: number | undefined;
+  /** All claims of the verified token. */
+  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 /** A caller without a token. Only public methods accept it. */
@@ -19,4 +21,5 @@ export const ANONYMOUS: Principal = Object.freeze({
   roles: new Set<string>(),
   issuedAt: undefined,
   expiresAt: undefined,
+  claims: Object.freeze({}),
 });

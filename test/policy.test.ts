@@ -26,6 +26,7 @@ function principal(given: Given): Principal {
     subject: 'u1',
     issuedAt: undefined,
     expiresAt: undefined,
+    claims: {},
     ...rest,
     permissions: new Set(permissions),
     roles: new Set(roles),

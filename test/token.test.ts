@@ -4,7 +4,7 @@ import jwt from 'jsonwebtoken';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { AuthConfig } from '../gateway/config.js';
 import { createTokenVerifier, parseAuthorization, signToken } from '../gateway/http/token.js';
-import type { Principal } from '../src/principal.js';
+import { ANONYMOUS, type Principal } from '../src/principal.js';
 import { Code, StatusError } from '../src/status.js';
 
 const SECRET = 'a secret that is long enough for HS256';
@@ -59,12 +59,22 @@ describe('a valid token', () => {
   it('says who its bearer is and since and until when', () => {
     const iat = now() - 10;
     expect(verify(sign({ iat, exp: iat + 60 }))).toEqual({
+      claims: expect.objectContaining({ sub: 'u1', iat, exp: iat + 60 }),
       subject: 'u1',
       permissions: new Set(),
       roles: new Set(),
       issuedAt: iat,
       expiresAt: (iat + 60) * 1000,
     });
+  });
+
+  it('keeps all that it says, also when it is remembered', () => {
+    const check = createTokenVerifier(authOf());
+    const token = sign({ tenant: 'acme', plan: { seats: 3 } });
+    const first = check(token);
+    expect(first.claims).toMatchObject({ sub: 'u1', tenant: 'acme', plan: { seats: 3 } });
+    expect(check(token)).toBe(first);
+    expect(ANONYMOUS.claims).toEqual({});
   });
 
   it('may never expire', () => {

@@ -176,6 +176,7 @@ function principalOf(claims: Claims, roles: ReadonlyMap<string, readonly string[
     roles: new Set(held),
     issuedAt: typeof iat === 'number' ? iat : undefined,
     expiresAt: typeof exp === 'number' ? exp * 1000 : undefined,
+    claims,
   });
 }
 
