@@ -15,8 +15,8 @@ import { faultOf } from './value.js';
 const MOST_DATA = 64 * 1024;
 const MOST_BATCH = 100;
 const MOST_BATCH_BYTES = 1024 * 1024;
-/** So that the position of a subscription fits a cursor of the gateway, and an URL. */
-const MOST_CHANNELS = 32;
+/** So that the position of a subscription has at most the 1,024 bytes that a cursor of the gateway has room for. */
+const MOST_CHANNELS = 20;
 const TYPE = /^[A-Za-z0-9_.:-]{0,64}$/;
 const LONGEST_KEY = 200;
 

@@ -80,7 +80,7 @@ export interface PublishBatchResponse {
 export interface SubscribeRequest {
   /** Either this or `channels`, or both. */
   channel: string;
-  /** At most 32 channels at once. */
+  /** At most 20 channels at once. */
   channels: string[];
   /**
    * The position after which to begin: of an event, of a History or of Publish. Unset, or `now`: with what is published from now on. Empty, or
