@@ -8,7 +8,9 @@ import { startChannelsServer } from '../gateway/channels.js';
 import { type Config, loadConfig } from '../gateway/config.js';
 import { createGateway } from '../gateway/gateway.js';
 import { openBroker } from '../src/broker/open.js';
+import { until } from './support/brokers.js';
 import { tokenFor } from './support/gateway.js';
+import { redisCommand } from './support/redis_command.js';
 import { missingRedis, startRedis } from './support/servers.js';
 
 const RULES = [{ match: 'news', publish: 'public', subscribe: 'public' }] as const;
@@ -41,18 +43,28 @@ interface Heard {
 }
 
 /** An EventSource that remembers what it hears of these event types. Resolves once it is open. */
-async function listen(url: string, types: readonly string[] = ['message'], token = '') {
+async function listen(
+  url: string,
+  types: readonly string[] = ['message'],
+  { token = '', lastEventId = '' }: { token?: string; lastEventId?: string } = {},
+) {
   const source = new EventSource(url, {
     fetch: (input, init) =>
       fetch(input, {
         ...init,
-        headers: { ...init.headers, ...(token && { authorization: `Bearer ${token}` }) },
+        headers: {
+          ...(lastEventId && { 'last-event-id': lastEventId }),
+          ...init.headers,
+          ...(token && { authorization: `Bearer ${token}` }),
+        },
       }),
   });
   onTestFinished(() => source.close());
   const heard: Heard[] = [];
   for (const type of types) {
     source.addEventListener(type, (event) => {
+      // EventSource has an event of its own that is named `open` too.
+      if (event.data === undefined) return;
       heard.push({ type, id: event.lastEventId, data: JSON.parse(event.data) });
     });
   }
@@ -125,10 +137,12 @@ test('an EventSource is present for as long as it is open', async () => {
   const { base, call } = await start({ channelRules: [{ match: 'room', lingerMs: 0 }] });
   const all = tokenFor('ada', ['channels:*']);
   const types = ['PRESENT', 'JOINED', 'LEFT'];
-  const ada = await listen(`${base}/channels/room:join`, types, all);
+  const ada = await listen(`${base}/channels/room:join`, types, { token: all });
   const [present] = await ada.hears(1);
   expect(present).toMatchObject({ type: 'PRESENT', data: { memberCount: 1, members: [{ user: 'ada' }] } });
-  const bob = await listen(`${base}/channels/room:join`, types, tokenFor('bob', ['channels:join']));
+  const bob = await listen(`${base}/channels/room:join`, types, {
+    token: tokenFor('bob', ['channels:join']),
+  });
   await ada.hears(2);
   const { json } = await call('/channels/room/presence', { token: all });
   expect(json).toMatchObject({ memberCount: 2, members: [{ user: 'ada' }, { user: 'bob' }] });
@@ -161,18 +175,57 @@ test('the socket of the service is for this user alone, and gone when it is clos
 });
 
 describe.skipIf(missingRedis() !== undefined)('on two nodes over Redis', () => {
-  test('what is published at one is heard at the other', async () => {
+  const two = async () => {
     const redis = await startRedis();
     onTestFinished(() => redis.stop());
-    const [one, other] = [await start({ broker: redis.url }), await start({ broker: redis.url })];
-    const { hears } = await listen(`${other.base}/channels/news:subscribe`);
-    for (let n = 1; n <= 20; n += 1) {
-      const at = n % 2 === 0 ? one : other;
-      expect((await at.call('/channels/news:publish', { body: { data: { n } } })).status).toBe(200);
-    }
-    const heard = await hears(20);
-    expect(heard.map(({ data }) => (data.data as { n: number }).n)).toEqual(
-      Array.from({ length: 20 }, (_, n) => n + 1),
-    );
+    const nodes = [await start({ broker: redis.url }), await start({ broker: redis.url })] as const;
+    const publish = async (n: number, at: 0 | 1 = 0) => {
+      const { status } = await nodes[at].call('/channels/news:publish', { body: { data: n } });
+      expect(status).toBe(200);
+    };
+    return { redis, nodes, publish };
+  };
+  const ALL = ['open', 'message', 'reset', 'caught_up'];
+  const numbers = (heard: readonly Heard[]) =>
+    heard.filter(({ type }) => type === 'message').map(({ data }) => data.data);
+
+  test('what is published at one is heard at the other', async () => {
+    const { nodes, publish } = await two();
+    const { hears } = await listen(`${nodes[1].base}/channels/news:subscribe`);
+    for (let n = 1; n <= 20; n += 1) await publish(n, n % 2 === 0 ? 0 : 1);
+    expect(numbers(await hears(20))).toEqual(Array.from({ length: 20 }, (_, n) => n + 1));
+  });
+
+  test('who comes back goes on where it was, at any node, also if it has seen no event', async () => {
+    const { nodes, publish } = await two();
+    const url = (at: 0 | 1) => `${nodes[at].base}/channels:subscribe?channels=news&channels=news`;
+    const first = await listen(url(1), ALL);
+    const [opened] = await first.hears(1);
+    first.source.close();
+    for (const n of [1, 2, 3]) await publish(n);
+    const second = await listen(url(0), ALL, { lastEventId: (opened as Heard).id });
+    await until('three were heard', () => numbers(second.heard).length === 3);
+    second.source.close();
+    const two3 = second.heard.find(({ data }) => data.data === 2) as Heard;
+    await publish(4);
+    const third = await listen(url(1), ALL, { lastEventId: two3.id });
+    await until('two were heard', () => numbers(third.heard).length === 2);
+    expect(numbers(second.heard)).toEqual([1, 2, 3]);
+    expect(numbers(third.heard)).toEqual([3, 4]);
+    for (const { heard } of [second, third]) expect(heard.map(({ type }) => type)).not.toContain('reset');
+  });
+
+  test('a subscriber is told when the broker has lost what it had', async () => {
+    const { redis, nodes, publish } = await two();
+    const { heard } = await listen(`${nodes[1].base}/channels/news:subscribe`, ALL);
+    await publish(1);
+    await until('it was heard', () => numbers(heard).length === 1);
+    await redisCommand(redis.port, 'FLUSHALL');
+    await publish(2);
+    await until('the next one was heard', () => numbers(heard).length === 2);
+    const types = heard.map(({ type }) => type).filter((type) => type !== 'open' && type !== 'caught_up');
+    expect(types).toEqual(['message', 'reset', 'message']);
+    expect(heard.find(({ type }) => type === 'reset')?.data).toEqual({ reason: 'epoch_changed' });
+    expect(numbers(heard)).toEqual([1, 2]);
   });
 });
