@@ -5,6 +5,8 @@ import { invalid, refused, type ServiceError } from './errors.js';
 const LONGEST_USER_ID = 256;
 
 export interface Caller {
+  /** Whether the gateway has verified a token. Calls that several callers share tell their permissions, and not who they are. */
+  readonly isKnown: boolean;
   /** `x-user-id`; empty for an anonymous caller. */
   readonly userId: string;
   /** `x-permissions`, where `*` grants all and `orders:*` all that begin with `orders:`. */
@@ -18,7 +20,8 @@ export function callerOf(metadata: Metadata): Caller {
     throw invalid([{ field: 'x-user-id', description: `must have at most ${LONGEST_USER_ID} characters` }]);
   }
   const permissions = textOf(metadata, 'x-permissions').split(',').filter(Boolean);
-  return { userId, permissions: new Set(permissions.map(decode)) };
+  const isKnown = userId !== '' || metadata.get('x-permissions').length > 0;
+  return { isKnown, userId, permissions: new Set(permissions.map(decode)) };
 }
 
 /** The gateway percent-encodes what a header cannot carry. What is not so encoded is taken as it is. */

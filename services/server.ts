@@ -22,8 +22,10 @@ export interface ServerOptions {
   readonly host?: string;
   /** Default 0: any that is free. */
   readonly port?: number;
-  /** Encoded FileDescriptorProtos of the services and all they import, for reflection. */
-  readonly descriptors: readonly Uint8Array[];
+  /** The path of a unix socket to listen on, instead of host and port. */
+  readonly socket?: string;
+  /** Encoded FileDescriptorProtos of the services and all they import, for reflection. Default: no reflection. */
+  readonly descriptors?: readonly Uint8Array[];
   /** Milliseconds that calls in progress have to finish once the server stops. Default 5,000. */
   readonly graceMs?: number;
   /** Hears of errors that no service threw on purpose. Default: printed to stderr. */
@@ -31,7 +33,7 @@ export interface ServerOptions {
 }
 
 export interface RunningServer {
-  /** `host:port` */
+  /** `host:port`, or `unix:path` */
   readonly address: string;
   readonly load: () => Load;
   /**
@@ -44,20 +46,20 @@ export interface RunningServer {
 /** Rejects when it cannot listen there. */
 export async function createServer(
   build: (handlers: Handlers) => readonly Service[],
-  { host = '127.0.0.1', port = 0, descriptors, graceMs = 5_000, report = console.error }: ServerOptions,
+  options: ServerOptions,
 ): Promise<RunningServer> {
+  const { descriptors, graceMs = 5_000, report = console.error } = options;
   const stopping = new AbortController();
   const handlers = createHandlers(stopping.signal, report);
   const services = build(handlers);
   const names = services.map(({ definition }) => serviceName(definition));
   const health = createHealth(names, stopping.signal);
-  const known = indexDescriptors([...descriptors, ...loadDescriptors('health.binpb')]);
-  const reflection = createReflection(known, [...names, HEALTH_SERVICE], handlers);
+  const reflection = descriptors === undefined ? [] : reflect(descriptors, names, handlers);
   const server = new Server();
   for (const { definition, implementation } of [...services, health.service, ...reflection]) {
     server.addService(definition, implementation);
   }
-  const address = await listen(server, host, port);
+  const address = await listen(server, options);
 
   const stop = async () => {
     health.stop();
@@ -80,13 +82,26 @@ function serviceName(definition: ServiceDefinition): string {
   return method?.path.split('/')[1] ?? '';
 }
 
-async function listen(server: Server, host: string, port: number): Promise<string> {
+function reflect(
+  descriptors: readonly Uint8Array[],
+  names: readonly string[],
+  handlers: Handlers,
+): readonly Service[] {
+  const known = indexDescriptors([...descriptors, ...loadDescriptors('health.binpb')]);
+  return createReflection(known, [...names, HEALTH_SERVICE], handlers);
+}
+
+async function listen(
+  server: Server,
+  { host = '127.0.0.1', port = 0, socket }: ServerOptions,
+): Promise<string> {
   const authority = host.includes(':') ? `[${host}]` : host;
+  const target = socket === undefined ? `${authority}:${port}` : `unix:${socket}`;
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(`${authority}:${port}`, ServerCredentials.createInsecure(), (error, actual) => {
+    server.bindAsync(target, ServerCredentials.createInsecure(), (error, actual) => {
       if (error === null) resolve(actual);
-      else reject(new Error(`cannot listen on ${authority}:${port}: ${error.message}`));
+      else reject(new Error(`cannot listen on ${target}: ${error.message}`));
     });
   });
-  return `${authority}:${bound}`;
+  return socket === undefined ? `${authority}:${bound}` : target;
 }

@@ -1,4 +1,5 @@
 /** The three example services on one gRPC server. */
+import { openHub } from './channels/hub.js';
 import { type ChatLimits, Rooms } from './chat/rooms.js';
 import { createChatService } from './chat/service.js';
 import { loadDescriptors } from './descriptors.js';
@@ -12,15 +13,29 @@ export interface ServicesOptions extends Omit<ServerOptions, 'descriptors'> {
   readonly orders?: Partial<OrderLimits>;
   readonly quotes?: Partial<MarketLimits>;
   readonly chat?: Partial<ChatLimits>;
+  /** Where rooms are kept, and shared with other servers: `redis://host:port`, `nats://host:port`. Default: in memory. */
+  readonly broker?: string | undefined;
 }
 
-/** Starts orders, quotes and chat with empty stores on `host:port`, by default on a free port of 127.0.0.1. */
-export function startServices(options: ServicesOptions = {}): Promise<RunningServer> {
-  const { orders, quotes, chat, ...where } = options;
+/** Starts orders, quotes and chat on `host:port`, by default on a free port of 127.0.0.1 and with empty stores. */
+export async function startServices(options: ServicesOptions = {}): Promise<RunningServer> {
+  const { orders, quotes, chat, broker, ...where } = options;
+  const { report = console.error } = where;
+  const hub = await openHub(broker);
   const build: Parameters<typeof createServer>[0] = (handlers) => [
     createOrdersService(new OrderStore(orders), handlers),
     createQuotesService(new Market(quotes), handlers),
-    createChatService(new Rooms(chat), handlers),
+    createChatService(new Rooms({ hub, limits: chat, report }), handlers),
   ];
-  return createServer(build, { ...where, descriptors: loadDescriptors('contract.binpb') });
+  try {
+    const server = await createServer(build, { ...where, descriptors: loadDescriptors('contract.binpb') });
+    const close = async () => {
+      await server.close();
+      await hub.close();
+    };
+    return { ...server, close };
+  } catch (thrown) {
+    await hub.close();
+    throw thrown;
+  }
 }

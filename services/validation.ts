@@ -1,9 +1,6 @@
 /** Checks of request fields that gather every violation before the request is refused. */
 import { invalid, type Violation } from './errors.js';
 
-const DEFAULT_PAGE = 50;
-const LARGEST_PAGE = 200;
-
 /** Collects violations; `done()` throws INVALID_ARGUMENT with all of them, if there are any. */
 export class Checks {
   readonly #violations: Violation[] = [];
@@ -32,8 +29,8 @@ export function check(holds: boolean, field: string, description: string): asser
   if (!holds) throw invalid([{ field, description }]);
 }
 
-/** How many a page holds: 50 when nothing is asked for, at most 200. Throws INVALID_ARGUMENT for a negative size. */
-export function pageSize(asked: number): number {
+/** How many a page holds: `usual` when nothing is asked for, never more than `most`. Throws INVALID_ARGUMENT for a negative size. */
+export function pageSize(asked: number, { usual, most } = { usual: 50, most: 200 }): number {
   check(asked >= 0, 'page_size', 'must not be negative');
-  return asked === 0 ? DEFAULT_PAGE : Math.min(asked, LARGEST_PAGE);
+  return asked === 0 ? usual : Math.min(asked, most);
 }

@@ -54,16 +54,29 @@ describe('imports run one way', () => {
     ).toEqual([]);
   });
 
-  test('the doors stand on the call alone', () => {
-    expect(
-      trespasses(under('gateway'), (target) => target.startsWith('gateway/') || target.startsWith('src/')),
-    ).toEqual([]);
+  test('the doors stand on the call alone, but for the one file that runs the channels service', () => {
+    const call = (target: string) => target.startsWith('gateway/') || target.startsWith('src/');
+    const [channels, others] = [under('gateway'), under('gateway')].map((all, index) =>
+      all.filter(({ path }) => (path === 'gateway/channels.ts') === (index === 0)),
+    ) as [SourceFile[], SourceFile[]];
+    expect(trespasses(others, call)).toEqual([]);
+    expect(channels).toHaveLength(1);
+    expect(trespasses(channels, (target) => call(target) || target.startsWith('services/channels/'))).toEqual(
+      [],
+    );
   });
 
-  test('the services know their generated stubs alone', () => {
+  test('the services know their generated stubs alone, and channels the brokers', () => {
+    const own = (target: string) => target.startsWith('services/') || target.startsWith('gen/');
+    const isChannels = ({ path }: SourceFile) => path.startsWith('services/channels/');
     expect(
-      trespasses(under('services'), (target) => target.startsWith('services/') || target.startsWith('gen/')),
+      trespasses(
+        under('services').filter((file) => !isChannels(file)),
+        own,
+      ),
     ).toEqual([]);
+    const mayEnter = (target: string) => own(target) || target.startsWith('src/broker/');
+    expect(trespasses(under('services').filter(isChannels), mayEnter)).toEqual([]);
   });
 
   test('generated code stands by itself', () => {
@@ -99,7 +112,12 @@ describe('house style', () => {
   const written = files.filter(({ path }) => !path.startsWith('gen/'));
 
   test('nothing below the configuration reads the environment', () => {
-    const allowed = new Set(['gateway/main.ts', 'services/main.ts', 'services/start.ts']);
+    const allowed = new Set([
+      'gateway/main.ts',
+      'services/main.ts',
+      'services/start.ts',
+      'services/channels/main.ts',
+    ]);
     const readers = written.filter(
       ({ path, text }) =>
         !path.startsWith('test/') && /\bprocess\.env\b/.test(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, '')),

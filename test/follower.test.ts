@@ -1,7 +1,8 @@
 /** The follower that misses nothing: what it does with lost messages, gaps, and logs that lose what they had. */
+import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import { BrokerError, type Entry } from '../src/broker/broker.js';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { BrokerError, type Entry, type Logs } from '../src/broker/broker.js';
 import {
   type Batch,
   BEGINNING,
@@ -9,7 +10,9 @@ import {
   followLog,
   type LogFollower,
   LogLost,
+  type LogPosition,
 } from '../src/broker/follower.js';
+import { type Cluster, entry, KINDS, PLENTY } from './support/brokers.js';
 import { createShakyLog, type ShakyLog } from './support/shaky_log.js';
 
 const textOf = ({ data }: Entry) => new TextDecoder().decode(data);
@@ -338,3 +341,53 @@ test('whatever is lost on the way, the entries come whole and in order, or the l
     { numRuns: runs },
   );
 }, 60_000);
+
+describe.each(KINDS.filter(({ missing }) => missing === undefined))('on $kind', ({ start }) => {
+  let cluster: Cluster;
+  beforeAll(async () => {
+    cluster = await start();
+    return () => cluster.close();
+  });
+
+  /** Two nodes' views of a new log, and a follower by the second one. */
+  const openLog = async (after: FollowOptions['after'] = 'now', name = `log-${randomUUID()}`) => {
+    const [one, other] = cluster.nodes.map((broker) => broker.logs('followed', PLENTY)) as [Logs, Logs];
+    const ended = new AbortController();
+    onTestFinished(() => ended.abort());
+    const signal = ended.signal;
+    const follower = await followLog({ logs: other, name, after, signal, entries: 64 });
+    return { one, name, follower, batches: follower[Symbol.asyncIterator]() };
+  };
+  const take = async (batches: AsyncIterator<Batch>, count: number) => {
+    const seen: { text: string; position: LogPosition }[] = [];
+    while (seen.length < count) {
+      const { value } = (await batches.next()) as { value: Batch };
+      const { epoch, entries } = value;
+      for (const each of entries)
+        seen.push({ text: textOf(each), position: { epoch, offset: each.offset, nonce: each.nonce } });
+    }
+    return seen;
+  };
+
+  test('what many append at once comes whole and in one order', async () => {
+    const { one, name, batches } = await openLog();
+    const other = await openLog('now', name);
+    const texts = Array.from({ length: 500 }, (_, n) => `${n}`);
+    await Promise.all(texts.map((text) => one.append(name, [entry(text)])));
+    const seen = await take(batches, 500);
+    expect(seen.map(({ text }) => text).sort()).toEqual([...texts].sort());
+    expect(await take(other.batches, 500)).toEqual(seen);
+  });
+
+  test('from every position, the rest follows', async () => {
+    const { one, name, follower, batches } = await openLog();
+    for (const text of 'abcdef') await one.append(name, [entry(text)]);
+    const seen = await take(batches, 6);
+    for (const [index, position] of [follower.start, ...seen.map((each) => each.position)].entries()) {
+      const again = await openLog(position, name);
+      await one.append(name, [entry('.')]);
+      const rest = (await take(again.batches, 7 - index)).map(({ text }) => text).join('');
+      expect(rest.slice(0, 7 - index)).toBe(`${'abcdef'.slice(index)}.`);
+    }
+  });
+});

@@ -97,7 +97,7 @@ describe('chat', () => {
   test('a watcher gets what it missed and then what happens, without being there', async () => {
     await open('watched');
     for (const text of 'abc') await post('watched', text);
-    const watcher = clients.chat.watchRoom({ room: 'watched', afterSequence: 1n });
+    const watcher = clients.chat.watchRoom({ room: 'watched', afterSequence: 1n, after: undefined });
     const missed = await take(watcher, 2);
     expect(texts(missed.map(({ message }) => message as { text: string }))).toBe('bc');
     await post('watched', 'd', as('bob'));
@@ -110,7 +110,9 @@ describe('chat', () => {
     });
     expect((await ask(clients.chat, clients.chat.getRoom, { room: 'watched' })).members).toEqual([]);
     watcher.cancel();
-    const future = await drain(clients.chat.watchRoom({ room: 'watched', afterSequence: 9n }));
+    const future = await drain(
+      clients.chat.watchRoom({ room: 'watched', afterSequence: 9n, after: undefined }),
+    );
     expect(future.error?.code).toBe(status.OUT_OF_RANGE);
   });
 

@@ -261,7 +261,7 @@ describe('stopping', () => {
       room,
       silent,
       orders.watchOrders({ afterSequence: undefined }),
-      chat.watchRoom({ room: 'lobby', afterSequence: undefined }),
+      chat.watchRoom({ room: 'lobby', afterSequence: undefined, after: undefined }),
       quotes.watchQuote({ symbol: 'TIDE', rate: 0.001, count: 0 }),
     ];
     await eventually(() => server.load().streams === 5);

@@ -207,11 +207,11 @@ class Reader {
     const position = this.#position;
     const [after, beside] = position.offset === 0 ? [0, 0] : [position.offset - 1, 1];
     let page = await this.#page(after, { limit: this.source.entries + beside });
-    let entries = entriesAfter(position, page);
+    let entries = verifyPage(position, page);
     if (entries.length === 0 && page.entries.length > 0 && page.tail.offset > position.offset) {
       // The entry at the position leaves no room for a large one behind it.
       page = await this.#page(after, { limit: 2, bytes: Number.MAX_SAFE_INTEGER });
-      entries = entriesAfter(position, page);
+      entries = verifyPage(position, page);
     }
     return this.#moved(entries, page.tail);
   }
@@ -242,8 +242,11 @@ class Reader {
   }
 }
 
-/** The entries of a page that follow the position. Throws LogLost unless it is certain that none is missing. */
-function entriesAfter(position: LogPosition, { entries, tail }: Page): readonly Entry[] {
+/**
+ * The entries of a page that follow the position. The page was read after `offset - 1`, so that the entry at the position is in it too. Throws
+ * LogLost unless it is certain that nothing is missing.
+ */
+export function verifyPage(position: LogPosition, { entries, tail }: Page): readonly Entry[] {
   const lost = (loss: LogLoss) => new LogLost(loss, position, tail);
   if (position.epoch !== undefined && position.epoch !== tail.epoch) throw lost('epoch_changed');
   const [first, ...others] = entries;

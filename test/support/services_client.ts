@@ -11,16 +11,18 @@ import protobuf from 'protobufjs';
 import { ChatServiceClient } from '../../gen/chat/v1/chat.js';
 import { OrdersServiceClient } from '../../gen/orders/v1/orders.js';
 import { QuotesServiceClient } from '../../gen/quotes/v1/quotes.js';
+import { ChannelsServiceClient } from '../../gen/tidegate/v1/channels.js';
 
 export function connect(address: string) {
   const insecure = credentials.createInsecure();
   const orders = new OrdersServiceClient(address, insecure);
   const quotes = new QuotesServiceClient(address, insecure);
   const chat = new ChatServiceClient(address, insecure);
+  const channels = new ChannelsServiceClient(address, insecure);
   const close = () => {
-    for (const client of [orders, quotes, chat]) client.close();
+    for (const client of [orders, quotes, chat, channels]) client.close();
   };
-  return { orders, quotes, chat, close };
+  return { orders, quotes, chat, channels, close };
 }
 
 /** Metadata as the gateway sets it. */
@@ -49,6 +51,14 @@ export function ask<Q, R>(
   return new Promise((resolve, reject) => {
     const call: (request: Q, metadata: Metadata, callback: Callback<R>) => unknown = method.bind(client);
     call(request, metadata, (error, reply) => (error ? reject(error) : resolve(reply)));
+  });
+}
+
+/** Resolves when the stream is accepted, with the position that its headers tell. */
+export function accepted(stream: ClientReadableStream<unknown>): Promise<string> {
+  return new Promise((resolve, reject) => {
+    stream.on('metadata', (headers: Metadata) => resolve(`${headers.get('tidegate-position')[0]}`));
+    stream.on('error', reject);
   });
 }
 

@@ -98,7 +98,14 @@ export interface WatchRoomRequest {
    * The sequence of the last event seen: messages after it come first, then what happens. 0: all that was ever said.
    * Unset: only from now on. OUT_OF_RANGE if the next message is no longer kept or this one was never said.
    */
-  afterSequence?: bigint | undefined;
+  afterSequence?:
+    | bigint
+    | undefined;
+  /**
+   * The position of the last event seen: everything after it comes first, also who came and went. Empty: all that is kept. Not together
+   * with after_sequence. Unset: as after_sequence says.
+   */
+  after?: string | undefined;
 }
 
 export interface JoinRoomRequest {
@@ -117,19 +124,23 @@ export interface JoinRoomRequest {
   afterSequence?: bigint | undefined;
 }
 
-/** Something that happened in a room. */
+/**
+ * Something that happened in a room. Messages come in their order, and so do the other events; how the two come between each other may be
+ * a little different for everybody.
+ */
 export interface RoomEvent {
   type: RoomEvent_Type;
-  /**
-   * Of the message; for other events, of the last message before them. To go on after this event, ask for what comes
-   * after this sequence.
-   */
+  /** Of the message; for other events, of the last message that came before them on this stream. */
   sequence: bigint;
   /** Who said it, joined, left or types. */
   user: string;
   /** Only for MESSAGE. */
   message: Message | undefined;
-  eventTime: Date | undefined;
+  eventTime:
+    | Date
+    | undefined;
+  /** Behind this event, on this stream: WatchRoom goes on after it. Opaque. */
+  position: string;
 }
 
 export enum RoomEvent_Type {
@@ -756,7 +767,7 @@ export const ListMessagesResponse: MessageFns<ListMessagesResponse> = {
 };
 
 function createBaseWatchRoomRequest(): WatchRoomRequest {
-  return { room: "", afterSequence: undefined };
+  return { room: "", afterSequence: undefined, after: undefined };
 }
 
 export const WatchRoomRequest: MessageFns<WatchRoomRequest> = {
@@ -769,6 +780,9 @@ export const WatchRoomRequest: MessageFns<WatchRoomRequest> = {
         throw new globalThis.Error("value provided for field message.afterSequence of type int64 too large");
       }
       writer.uint32(16).int64(message.afterSequence);
+    }
+    if (message.after !== undefined) {
+      writer.uint32(26).string(message.after);
     }
     return writer;
   },
@@ -802,6 +816,14 @@ export const WatchRoomRequest: MessageFns<WatchRoomRequest> = {
             message.afterSequence = reader.int64() as bigint;
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -823,6 +845,7 @@ export const WatchRoomRequest: MessageFns<WatchRoomRequest> = {
     message.afterSequence = (object.afterSequence !== undefined && object.afterSequence !== null)
       ? BigInt(object.afterSequence)
       : undefined;
+    message.after = object.after ?? undefined;
     return message;
   },
 };
@@ -938,7 +961,7 @@ export const JoinRoomRequest: MessageFns<JoinRoomRequest> = {
 };
 
 function createBaseRoomEvent(): RoomEvent {
-  return { type: 0, sequence: 0n, user: "", message: undefined, eventTime: undefined };
+  return { type: 0, sequence: 0n, user: "", message: undefined, eventTime: undefined, position: "" };
 }
 
 export const RoomEvent: MessageFns<RoomEvent> = {
@@ -960,6 +983,9 @@ export const RoomEvent: MessageFns<RoomEvent> = {
     }
     if (message.eventTime !== undefined) {
       Timestamp.encode(toTimestamp(message.eventTime), writer.uint32(42).fork()).join();
+    }
+    if (message.position !== "") {
+      writer.uint32(50).string(message.position);
     }
     return writer;
   },
@@ -1017,6 +1043,14 @@ export const RoomEvent: MessageFns<RoomEvent> = {
             message.eventTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.position = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1041,11 +1075,15 @@ export const RoomEvent: MessageFns<RoomEvent> = {
       ? Message.fromPartial(object.message)
       : undefined;
     message.eventTime = object.eventTime ?? undefined;
+    message.position = object.position ?? "";
     return message;
   },
 };
 
-/** Methods without an access option need a valid token and nothing more. */
+/**
+ * Methods without an access option need a valid token and nothing more. UNAVAILABLE with the reason BROKER_UNAVAILABLE: what the rooms
+ * are kept in does not answer; the same may be tried again.
+ */
 export type ChatServiceService = typeof ChatServiceService;
 export const ChatServiceService = {
   /** Opens a room. ALREADY_EXISTS if there is one of that id; RESOURCE_EXHAUSTED if there are too many rooms. */
@@ -1089,7 +1127,10 @@ export const ChatServiceService = {
       Buffer.from(ListMessagesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListMessagesResponse => ListMessagesResponse.decode(value),
   },
-  /** What is said and who comes and goes, without being there oneself. */
+  /**
+   * What is said and who comes and goes, without being there oneself. OUT_OF_RANGE, at the beginning or later, when something that
+   * should come next is no longer kept (HISTORY_TRUNCATED) or was lost (LOG_DIVERGED, EPOCH_CHANGED).
+   */
   watchRoom: {
     path: "/chat.v1.ChatService/WatchRoom" as const,
     requestStream: false as const,
@@ -1124,7 +1165,10 @@ export interface ChatServiceServer extends UntypedServiceImplementation {
   postMessage: handleUnaryCall<PostMessageRequest, Message>;
   /** What has been said, by position or by time, oldest first. */
   listMessages: handleUnaryCall<ListMessagesRequest, ListMessagesResponse>;
-  /** What is said and who comes and goes, without being there oneself. */
+  /**
+   * What is said and who comes and goes, without being there oneself. OUT_OF_RANGE, at the beginning or later, when something that
+   * should come next is no longer kept (HISTORY_TRUNCATED) or was lost (LOG_DIVERGED, EPOCH_CHANGED).
+   */
   watchRoom: handleServerStreamingCall<WatchRoomRequest, RoomEvent>;
   /**
    * To be in a room: the caller's messages go in, the room's events come out. The first message names the room and may
@@ -1196,7 +1240,10 @@ export interface ChatServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListMessagesResponse) => void,
   ): ClientUnaryCall;
-  /** What is said and who comes and goes, without being there oneself. */
+  /**
+   * What is said and who comes and goes, without being there oneself. OUT_OF_RANGE, at the beginning or later, when something that
+   * should come next is no longer kept (HISTORY_TRUNCATED) or was lost (LOG_DIVERGED, EPOCH_CHANGED).
+   */
   watchRoom(request: WatchRoomRequest, options?: Partial<CallOptions>): ClientReadableStream<RoomEvent>;
   watchRoom(
     request: WatchRoomRequest,
