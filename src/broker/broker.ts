@@ -10,6 +10,7 @@ export interface Entry {
   readonly nonce: number;
   /** When it was appended, by the clock of the broker or of the appending node, in ms since the epoch. */
   readonly at: number;
+  /** Shared, and never to be changed. */
   readonly data: Uint8Array;
 }
 
@@ -30,27 +31,33 @@ export interface Tail extends Position {
   readonly first: number;
 }
 
-/** How much of a log is kept: what is outside any of the three is dropped, the oldest first. */
+/**
+ * How much of a log is kept: what is outside any of the three is dropped, the oldest first. What a broker counts less exactly is said in
+ * docs/brokers.md.
+ */
 export interface Retention {
   readonly entries: number;
+  /** At least 100. */
   readonly ageMs: number;
-  /** Of the data, in bytes. */
+  /** Of the data, in bytes; the newest entry is kept whatever its size. */
   readonly bytes: number;
 }
 
 export interface NewEntry {
   /** Chosen by the caller, and kept when the same append is tried again. */
   readonly nonce: number;
+  /** Belongs to the broker from now on: it may be kept as it is. */
   readonly data: Uint8Array;
 }
 
 export interface AppendOptions {
   /**
    * Appends only if the log ends exactly here (compare and append), which is how a single writer fences off another one; else rejects
-   * with LogConflict. An append that is tried again with the same nonces, because nobody knows whether it arrived, is done once.
+   * with LogConflict. An append that is tried again with the same `expect` and nonces, because nobody knows whether it arrived, is done
+   * once. Without `expect` and without `key`, it may be done twice.
    */
   readonly expect?: Pick<Tail, 'epoch' | 'offset' | 'nonce'>;
-  /** Of an append of one entry: appended once for the same key, within the retention or two minutes, whichever is less. */
+  /** Of an append of one entry: appended once for the same key, within the retention's age or two minutes, whichever is less. */
   readonly key?: string;
 }
 
@@ -89,8 +96,12 @@ export interface Follower {
   gap(): void;
 }
 
-/** The logs of one space, by name. All methods reject with BrokerError when the broker does not answer; it may be tried again. */
+/**
+ * The logs of one space, by name. All methods reject with BrokerError when the broker does not answer; it may be tried again. What can never
+ * be done (no entries, a limit of 0, an entry above the server's limit) rejects with RangeError.
+ */
 export interface Logs {
+  /** At least one entry; all of them or, where an error says that nobody knows, none. */
   append(name: string, entries: readonly NewEntry[], options?: AppendOptions): Promise<Appended>;
   read(name: string, options: ReadOptions): Promise<Page>;
   tail(name: string): Promise<Tail>;
@@ -100,7 +111,7 @@ export interface Logs {
 
 /** The right to be the only one, for as long as it is renewed. */
 export interface Lease {
-  /** Aborted when the lease was lost: somebody else may hold it. Not aborted by `release`. */
+  /** Aborted when the lease was lost: somebody else may hold it. Not aborted by `release`, but by closing the broker. */
   readonly lost: AbortSignal;
   /** Resolves when others may have it. Never rejects. */
   release(): Promise<void>;
@@ -112,9 +123,12 @@ export interface Member {
   readonly value: string;
 }
 
-/** Sets of names that expire unless they are put again: who is interested, who is present, what was revoked. */
+/**
+ * Sets of names that expire unless they are put again: who is interested, who is present, what was revoked. An expired member is not
+ * listed and not counted, but leaves its set only once: by `sweep`, by `remove`, or not at all if it is put again before.
+ */
 export interface Members {
-  /** Whether it was not in the set before. */
+  /** Whether it was not in the set before. Without a value: the empty string. */
   put(
     set: string,
     member: string,
@@ -141,13 +155,14 @@ export interface Broker {
   /** Undefined when somebody else holds it. It is renewed until it is released or lost. */
   acquire(name: string, ttlMs: number): Promise<Lease | undefined>;
   readonly members: Members;
-  /** Raises a number that only grows, and answers what it is then: `value`, or more if it was more. Forgotten after `ttlMs` without a call. */
+  /** Raises a safe integer, at least 0, that only grows, and answers what it is then: `value`, or more if it was more. Forgotten after `ttlMs` without a call. */
   raise(name: string, value: number, ttlMs: number): Promise<number>;
   /** 32 random bytes, the same for all nodes for as long as the broker remembers them. */
   secret(name: string): Promise<Uint8Array>;
   readonly state: () => BrokerState;
   /** Calls back at each change of state until the result is called. */
   onState(back: (state: BrokerState) => void): () => void;
+  /** Releases what is held, and disconnects. Idempotent; whatever is asked afterwards rejects with BrokerError. */
   close(): Promise<void>;
 }
 

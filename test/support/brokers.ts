@@ -1,0 +1,82 @@
+/** The brokers that one list of behaviours is held against, each with two nodes; and what tests of brokers ask for. */
+import { randomInt } from 'node:crypto';
+import type {
+  Appended,
+  Broker,
+  Entry,
+  Follower,
+  Logs,
+  NewEntry,
+  Retention,
+} from '../../src/broker/broker.js';
+import { openBroker } from '../../src/broker/open.js';
+
+export interface Cluster {
+  /** Two nodes that share what they know; of memory, one twice. */
+  readonly nodes: readonly [Broker, Broker];
+  close(): Promise<void>;
+}
+
+export interface BrokerKind {
+  readonly kind: string;
+  /** What to install before it can be tested; undefined when nothing is missing. */
+  readonly missing: string | undefined;
+  start(): Promise<Cluster>;
+}
+
+export const KINDS: readonly BrokerKind[] = [
+  {
+    kind: 'memory',
+    missing: undefined,
+    async start() {
+      const broker = await openBroker('memory');
+      return { nodes: [broker, broker], close: () => broker.close() };
+    },
+  },
+];
+
+/** More than any test appends. */
+export const PLENTY: Retention = { entries: 10_000, ageMs: 3_600_000, bytes: 64 << 20 };
+
+export const nonce = (): number => randomInt(2 ** 32);
+
+export function entry(text: string): NewEntry {
+  return { nonce: nonce(), data: Buffer.from(text) };
+}
+
+export const text = ({ data }: Pick<Entry, 'data'>): string => Buffer.from(data).toString();
+
+/** One append for each text, one after the other. */
+export async function appendAll(logs: Logs, name: string, texts: readonly string[]): Promise<Appended[]> {
+  const done: Appended[] = [];
+  for (const each of texts) done.push(await logs.append(name, [entry(each)]));
+  return done;
+}
+
+/** Resolves when the condition holds; rejects with what it was about after 15 s. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  const limit = Date.now() + 15_000;
+  while (!(await condition())) {
+    if (Date.now() > limit) throw new Error(`not within 15 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+export interface Recorded extends Follower {
+  readonly entries: Entry[];
+  gaps: number;
+}
+
+/** Keeps what it hears. */
+export function recorder(): Recorded {
+  return {
+    entries: [],
+    gaps: 0,
+    entry(heard) {
+      this.entries.push(heard);
+    },
+    gap() {
+      this.gaps++;
+    },
+  };
+}
