@@ -76,6 +76,8 @@ export interface TickerCall {
   readonly owner: string;
   /** The number after which it goes on, as the caller asked; undefined: it did not. */
   readonly after: number | undefined;
+  /** The number after which it begins. */
+  readonly start: number;
 }
 
 export interface Ticker {
@@ -187,11 +189,12 @@ function watch(state: State, kind: Kind) {
       call.emit('error', { code: 3, details: `after: not a position: ${call.request.after}` });
       return;
     }
-    const mine: TickerCall = { id: state.calls.length, method: `Watch${kind}`, stream, owner, after };
+    const start = after ?? state.pace.due(stream);
+    const mine = { id: state.calls.length, method: `Watch${kind}`, stream, owner, after, start };
     state.calls.push(mine);
     state.running.add(mine);
     state.onCall(mine, true);
-    let n = after ?? state.pace.due(stream);
+    let n = start;
     let blocked = false;
     const pump = (): void => {
       const due = state.pace.due(stream);

@@ -36,7 +36,7 @@ function history(steps: readonly Step[], client = 'a'): History {
   return { client, stream: 's', owner: '', happenings };
 }
 
-const LOSS = { from: 0, until: 1e9, reasons: ['epoch_changed'] } as const;
+const LOSS = { from: 3, to: 7, reasons: ['epoch_changed'] } as const;
 
 function found(steps: readonly Step[], expected?: Expected): Property[] {
   return check([history(steps)], expected).violations.map(({ property }) => property);
@@ -157,8 +157,18 @@ describe('found is', () => {
       [...START, reset('d0')],
       { losses: [{ ...LOSS, reasons: ['log_diverged'] }] },
     ],
-    ['a reset before the loss', 'reset', [...START, reset('d0')], { losses: [{ ...LOSS, from: 501 }] }],
-    ['a reset after its time', 'reset', [...START, reset('d0')], { losses: [{ ...LOSS, until: 400 }] }],
+    [
+      'a reset before the loss',
+      'reset',
+      [...START, reset('d0'), event(4, 'd1')],
+      { losses: [{ ...LOSS, from: 4 }] },
+    ],
+    [
+      'a reset behind the loss',
+      'reset',
+      [...START, reset('d0'), event(9, 'd1')],
+      { losses: [{ ...LOSS, from: 1, to: 2 }] },
+    ],
     [
       'a reset because of the loss of another stream',
       'reset',

@@ -35,11 +35,12 @@ export interface Violation {
   readonly text: string;
 }
 
-/** A time in which history may have been lost. */
+/** A part of a stream that was lost, in numbers of events: who comes from before its end to behind its beginning has to be told. */
 export interface Loss {
+  /** The last event that is certainly there. */
   readonly from: number;
-  /** Until when clients may learn of it. */
-  readonly until: number;
+  /** The last event that may be missing, or be known to clients and not to the gateway; `from` if none is known to be. */
+  readonly to: number;
   readonly reasons: readonly ResetReason[];
   /** Whether it touched this stream; default: all. */
   readonly touches?: (stream: string) => boolean;
@@ -113,6 +114,13 @@ interface Connection {
   over: boolean;
 }
 
+interface Unexplained {
+  readonly at: number;
+  readonly reason: ResetReason;
+  /** The number of the last event that the client knew; undefined: nobody can tell. */
+  readonly known: number | undefined;
+}
+
 /** One history, walked from its beginning to its end. */
 class Walk {
   readonly violations: Violation[] = [];
@@ -126,6 +134,8 @@ class Walk {
   private numbers = new Set<number>();
   private cursors = new Set<string>();
   private readonly told = new Set<Loss>();
+  /** Resets that the next event explains or does not. */
+  private unexplained: Unexplained[] = [];
   private before = 0;
 
   constructor(
@@ -141,6 +151,7 @@ class Walk {
       this.take(happening);
       this.before = happening.at;
     }
+    this.explainResets(Number.POSITIVE_INFINITY);
     const { last } = this.expected;
     if (last === undefined || this.last === last) return;
     const text = this.last === undefined ? 'saw no event at all' : `the last event seen is ${this.last}`;
@@ -190,6 +201,7 @@ class Walk {
       this.find('foreign', at, `event ${event.n} of stream ${event.stream}`);
     if (event.owner !== this.history.owner)
       this.find('foreign', at, `event ${event.n} of ${event.owner || 'everybody'}`);
+    this.explainResets(event.n - 1);
     const first = !connection.placed;
     connection.placed = true;
     if (cursor !== '' && this.cursors.has(cursor)) {
@@ -240,16 +252,26 @@ class Walk {
     this.begunOver = true;
     this.numbers = new Set();
     this.cursors = new Set();
-    const loss = this.expected.losses?.find(
-      (one) =>
-        !this.told.has(one) &&
-        at >= one.from &&
-        at <= one.until &&
-        one.reasons.includes(reason) &&
-        one.touches?.(this.history.stream) !== false,
-    );
-    if (loss === undefined) this.find('reset', at, `${reason}, but nothing was lost`);
-    else this.told.add(loss);
+    const known = this.last ?? (resumes(connection.asked) ? this.positions.of(connection.asked) : undefined);
+    this.unexplained.push({ at, reason, known });
+  }
+
+  /** Whether something was lost between what the client knew and what it now gets, for each reset a loss of its own. */
+  private explainResets(next: number): void {
+    for (const { at, reason, known = next } of this.unexplained) {
+      const [low, high] = known < next ? [known, next] : [next, known];
+      const loss = this.expected.losses?.find(
+        (one) =>
+          !this.told.has(one) &&
+          one.from <= high &&
+          one.to >= low &&
+          one.reasons.includes(reason) &&
+          one.touches?.(this.history.stream) !== false,
+      );
+      if (loss !== undefined) this.told.add(loss);
+      else this.find('reset', at, `${reason} after ${known}, before ${next + 1}: nothing was lost there`);
+    }
+    this.unexplained = [];
   }
 
   /** A bookmark, or the end of a replay. */
