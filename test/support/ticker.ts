@@ -34,9 +34,9 @@ interface WatchRequest {
   readonly after_n: string;
 }
 
-/** How many events of a stream there have been. */
 export interface Pace {
-  due(stream: string): number;
+  /** How many events of a stream there have been, by a time in ms since the epoch; default: by now. */
+  due(stream: string, at?: number): number;
 }
 
 /** By the clock, so that a process that starts anew counts on where the one before it has stopped. */
@@ -53,9 +53,9 @@ export interface ClockPace {
 
 export function clockPace({ start, rate, count, burst = 1 }: ClockPace): Pace {
   return {
-    due: (stream) => {
+    due: (stream, at = Date.now()) => {
       const phase = (phaseOf(stream) * 1000) / rate;
-      const all = Math.floor(((Date.now() - start - phase) * rate) / 1000 / burst) * burst;
+      const all = Math.floor(((at - start - phase) * rate) / 1000 / burst) * burst;
       return Math.max(0, Math.min(count, all));
     },
   };
