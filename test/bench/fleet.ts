@@ -25,6 +25,8 @@ export interface FleetOptions {
   readonly cursors?: boolean;
   /** Whether to read from each event when it was sent; it costs time. Default false. */
   readonly latencies?: boolean;
+  /** Where the clients begin; default: where a client begins that does not say. */
+  readonly cursor?: string;
   /** Clients, from the first one, that stop reading once they are connected; default 0. */
   readonly stalled?: number;
 }

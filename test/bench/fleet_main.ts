@@ -24,7 +24,7 @@ interface Member {
 const members: Member[] = Array.from({ length: options.clients }, (_, index) => ({
   socket: undefined,
   rest: Buffer.alloc(0),
-  cursor: undefined,
+  cursor: options.cursor,
   stalls: index < (options.stalled ?? 0),
 }));
 let events = 0;

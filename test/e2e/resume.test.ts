@@ -106,13 +106,13 @@ describe.each([sse, jsonSocket, protoSocket, longPoll])('$name', (door) => {
     ticker.publish('tide', 2);
     await reached(client, 2);
     client.cut();
-    ticker.publish('tide', 60);
-    await reached(watcher, 62);
-    await reached(client, 62);
+    ticker.publish('tide', 600);
+    await reached(watcher, 602);
+    await reached(client, 602);
     expect(nth(client, 'reset', 0)).toMatchObject({ reason: 'history_truncated' });
     sound({
-      last: 62,
-      losses: [{ from: 2, to: 42, reasons: ['history_truncated'] }],
+      last: 602,
+      losses: [{ from: 2, to: 402, reasons: ['history_truncated'] }],
     });
   });
 

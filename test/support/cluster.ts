@@ -21,11 +21,17 @@ export function accepts(port: number): Promise<boolean> {
   });
 }
 
+export interface NodeOptions {
+  readonly nodeFlags?: readonly string[];
+  /** Lines of its standard output. */
+  readonly onLine?: (line: string) => void;
+}
+
 /** `tidegate serve --dev` on a free port that it keeps, with the ticker's contract; not started yet. */
 export async function createNode(
   name: string,
   flags: readonly string[],
-  nodeFlags: readonly string[] = [],
+  { nodeFlags = [], ...options }: NodeOptions = {},
 ): Promise<Node> {
   const port = await freePort();
   const args = ['--port', String(port), '--log-level', 'error', '--proto', TICKER_PROTO, ...flags];
@@ -39,6 +45,7 @@ export async function createNode(
     program: process.execPath,
     args: [...nodeFlags, MAIN, 'serve', '--dev', ...args],
     ready,
+    ...options,
   });
   return { ...node, port };
 }

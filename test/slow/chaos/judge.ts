@@ -1,6 +1,7 @@
 /** The verdict on a chaos run: what had to hold of what the clients and the service have seen. */
 import { check, type Findings, type Loss, type Property } from '../../e2e/properties/check.js';
 import type { History } from '../../e2e/properties/history.js';
+import { lossesOfCalls } from '../../e2e/properties/losses.js';
 import type { CallSeen } from '../../support/cluster.js';
 import type { Pace } from '../../support/ticker.js';
 import type { Report } from '../report.js';
@@ -75,20 +76,6 @@ export function judge(run: Run): void {
   const overlaps = overlapsOf(run.calls);
   report.expect(overlaps.length === 0, `${kind}: one call of the service for each shared stream`);
   for (const text of overlaps.slice(0, SHOWN)) process.stdout.write(`         ${text}\n`);
-}
-
-/** A service without history: where its call was begun anew, what it said in between is lost. */
-function lossesOfCalls(calls: readonly CallSeen[]): Loss[] {
-  const begun = new Set<string>();
-  return calls
-    .filter(({ method }) => method === 'WatchLive')
-    .filter(({ stream }) => begun.has(stream) || !begun.add(stream))
-    .map(({ start, stream }) => ({
-      from: start,
-      to: start,
-      reasons: ['epoch_changed'],
-      touches: (other) => other === stream,
-    }));
 }
 
 /** What clients had seen and the broker has forgotten. */

@@ -36,8 +36,11 @@ function connect({ port, path, token, cursor }: Ask, listener: Listener): Connec
     });
     response.on('end', () => {
       if (over) return;
-      if (response.statusCode === 200) comeback = take(text, listener);
-      else listener.tell({ kind: 'refused', status: response.statusCode ?? 0 });
+      const status = response.statusCode ?? 0;
+      if (status === 200) comeback = take(text, listener);
+      else listener.tell({ kind: 'refused', status });
+      // 204: the stream is over. What the client itself did wrong goes wrong again.
+      if (status === 204 || (status >= 400 && status < 500 && status !== 429)) comeback = 'never';
       end();
     });
   });
@@ -50,15 +53,17 @@ interface Batch {
   readonly resumed: boolean;
   readonly reset?: ResetReason;
   readonly messages: readonly unknown[];
+  /** How the stream ended, if it did. */
+  readonly end?: { readonly code: number };
 }
 
 /** Tells what an answer holds; answers how to come back. */
 function take(text: string, { tell }: Listener): Comeback {
-  const { cursor, resumed, reset, messages } = JSON.parse(text) as Batch;
+  const { cursor, resumed, reset, messages, end } = JSON.parse(text) as Batch;
   tell({ kind: 'open', cursor: '', resumed, heartbeatMs: 0 });
   if (reset !== undefined) tell({ kind: 'reset', reason: reset, cursor });
   for (const message of messages) tell({ kind: 'message', cursor: '', event: eventOf(message) });
   tell({ kind: 'bookmark', cursor });
-  tell({ kind: 'answered' });
-  return { afterMs: 0 };
+  tell(end === undefined ? { kind: 'answered' } : { kind: 'end', code: end.code });
+  return end === undefined ? { afterMs: 0 } : 'jitter';
 }

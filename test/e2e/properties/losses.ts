@@ -1,0 +1,17 @@
+/** Where history was lost, by what the service knows of its calls. */
+import type { CallSeen } from '../../support/cluster.js';
+import type { Loss } from './check.js';
+
+/** Of streams whose service keeps no history: where a call was begun anew, what the service said in between is lost. */
+export function lossesOfCalls(calls: readonly CallSeen[]): Loss[] {
+  const begun = new Set<string>();
+  return calls
+    .filter(({ method }) => method === 'WatchLive')
+    .filter(({ stream }) => begun.has(stream) || !begun.add(stream))
+    .map(({ start, stream }) => ({
+      from: start,
+      to: start,
+      reasons: ['epoch_changed'],
+      touches: (other) => other === stream,
+    }));
+}
