@@ -86,9 +86,11 @@ describe.each([sse, jsonSocket, protoSocket, longPoll])('$name', (door) => {
   });
 
   test('one call of the service serves all clients of a shared stream, also those that come back', async () => {
-    const many = Array.from({ length: 5 }, () => start(door, 'Log'));
+    start(sse, 'Log');
     await heard();
     ticker.publish('tide', 2);
+    await reached(clients[0] as Client, 2);
+    const many = Array.from({ length: 5 }, () => start(door, 'Log', { cursor: 'earliest' }));
     for (const client of many) {
       await reached(client, 2);
       client.cut();
@@ -100,7 +102,12 @@ describe.each([sse, jsonSocket, protoSocket, longPoll])('$name', (door) => {
   });
 
   test('who comes back to a history that has expired is told so, and gets what is left of it', async () => {
-    const client = start(door, 'Short', { backoffMs: 1000 });
+    // More than the gateway keeps, and more than it has in memory for those who are a little behind.
+    ticker.kill();
+    await gateway.close();
+    ticker = await startTicker({ padding: 5000 });
+    gateway = await startGateway(ticker.address, ['--proto', TICKER_PROTO]);
+    const client = start(door, 'Short', { backoffMs: 2000 });
     const watcher = start(sse, 'Short');
     await heard();
     ticker.publish('tide', 2);

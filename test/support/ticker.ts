@@ -6,6 +6,7 @@ import {
   Server,
   ServerCredentials,
   type ServerWritableStream,
+  status,
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { ROOT } from './probe.js';
@@ -30,8 +31,8 @@ export const tickerPath = (kind: Kind, stream: string): string => `/v1/${COLLECT
 
 interface WatchRequest {
   readonly stream: string;
-  readonly after: string;
-  readonly after_n: string;
+  readonly after?: string;
+  readonly after_n?: string;
 }
 
 export interface Pace {
@@ -174,10 +175,18 @@ function loadService(): Record<string, MethodDefinition<unknown, unknown>> {
 /** Whether the service of this method remembers what it has said. */
 const keepsHistory = (kind: Kind): boolean => kind === 'Log' || kind === 'Private' || kind === 'Node';
 
-/** The number after which the caller wants to go on. Positions are `p` and a number, for the methods that have them. */
+/** A position in a history: a string for `Log`, else the number. Streams without history have none. */
+function printPosition(kind: Kind, n: number): string {
+  if (kind === 'Log') return n === 0 ? '' : `p${n}`;
+  return keepsHistory(kind) ? String(n) : '';
+}
+
+/** The number after which the caller wants to go on; undefined: from now on; NaN: no position. */
 function asked(kind: Kind, { after, after_n }: WatchRequest): number | undefined {
-  if (kind === 'Log') return after === '' ? undefined : Number(/^p(\d+)$/.exec(after)?.[1] ?? Number.NaN);
-  return keepsHistory(kind) && after_n !== '0' ? Number(after_n) : undefined;
+  if (!keepsHistory(kind)) return undefined;
+  if (kind !== 'Log') return after_n === undefined ? undefined : Number(after_n);
+  if (after === undefined) return undefined;
+  return after === '' ? 0 : Number(/^p(\d+)$/.exec(after)?.[1] ?? Number.NaN);
 }
 
 function watch(state: State, kind: Kind) {
@@ -186,7 +195,11 @@ function watch(state: State, kind: Kind) {
     const owner = kind === 'Mine' ? String(call.metadata.get('x-user-id')[0] ?? '') : '';
     const after = asked(kind, call.request);
     if (Number.isNaN(after)) {
-      call.emit('error', { code: 3, details: `after: not a position: ${call.request.after}` });
+      call.emit('error', { code: status.INVALID_ARGUMENT, details: 'after: not a position' });
+      return;
+    }
+    if (after !== undefined && after > state.pace.due(stream)) {
+      call.emit('error', { code: status.OUT_OF_RANGE, details: 'after: has not happened yet' });
       return;
     }
     const start = after ?? state.pace.due(stream);
@@ -204,7 +217,7 @@ function watch(state: State, kind: Kind) {
           n,
           stream,
           owner,
-          position: kind === 'Log' ? `p${n}` : '',
+          position: kind === 'Log' ? printPosition(kind, n) : '',
           sent: Math.round((performance.timeOrigin + performance.now()) * 1000),
           padding: state.padding,
         });
@@ -220,7 +233,10 @@ function watch(state: State, kind: Kind) {
       state.onCall(mine, false);
     };
     call.on('cancelled', end).on('close', end).on('error', end);
-    call.sendMetadata(new Metadata());
+    const headers = new Metadata();
+    // Where the stream begins: for those who see no event before they are cut.
+    if (keepsHistory(kind)) headers.set('tidegate-position', printPosition(kind, start));
+    call.sendMetadata(headers);
     state.pumps.add(pump);
     pump();
   };
