@@ -61,7 +61,8 @@ export async function startPageServer(client: string, stream: string): Promise<P
   const tell = (step: Step): void => void happenings.push({ ...step, at: now() } as Happening);
   const take = (said: Said): void => {
     if (said.type === 'error') {
-      tell({ kind: 'cut' });
+      // There are more errors than connections: those of attempts to which no gateway answered.
+      if (state.connecting) tell({ kind: 'cut' });
       state.connecting = false;
       state.gaveUp = said.state === 2;
       return;
