@@ -34,7 +34,9 @@ export async function createNode(
   { nodeFlags = [], ...options }: NodeOptions = {},
 ): Promise<Node> {
   const port = await freePort();
-  const args = ['--port', String(port), '--log-level', 'error', '--proto', TICKER_PROTO, ...flags];
+  // The ticker says at once where its streams begin; a machine that is busy must not be taken for a service that does not.
+  const known = ['--log-level', 'error', '--proto', TICKER_PROTO, '--accept-after', '5s'];
+  const args = ['--port', String(port), ...known, ...flags];
   const ready = (): Promise<boolean> =>
     fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1000) }).then(
       ({ ok }) => ok,
@@ -62,11 +64,15 @@ export interface TickerProcess extends Restartable {
   readonly calls: readonly CallSeen[];
 }
 
+export interface TickerProcessOptions extends ClockPace {
+  readonly padding?: number;
+  /** Default: a free one. */
+  readonly port?: number;
+}
+
 /** The ticker as a process, by the clock; not started yet. */
-export async function createTickerProcess(
-  pace: ClockPace & { readonly padding?: number },
-): Promise<TickerProcess> {
-  const port = await freePort();
+export async function createTickerProcess(pace: TickerProcessOptions): Promise<TickerProcess> {
+  const port = pace.port ?? (await freePort());
   const calls: CallSeen[] = [];
   let running = new Map<number, CallSeen>();
   const endAll = (): void => {

@@ -11,7 +11,8 @@ export function lossesOfCalls(calls: readonly CallSeen[]): Loss[] {
     .map(({ start, stream }) => ({
       from: start,
       to: start,
-      reasons: ['epoch_changed'],
+      // After a broker that forgot, the log is told first, and the call that it made necessary is told as well.
+      reasons: ['epoch_changed', 'log_diverged'],
       touches: (other) => other === stream,
     }));
 }

@@ -6,6 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createNode, createTickerProcess, type Node } from '../../support/cluster.js';
+import { freePort } from '../../support/probe.js';
 import { type ClockPace, clockPace } from '../../support/ticker.js';
 import { createReport, numberOption, wordOption } from '../report.js';
 import { type BrokerKind, startBroker } from './broker.js';
@@ -21,7 +22,7 @@ const BROKER = wordOption('broker', ['redis', 'nats', 'both'], 'both');
 /** After the last fault, for everybody to come back before the streams have ended. */
 const CALM_SECONDS = Math.min(15, SECONDS / 6);
 /** For everybody to be connected before the first event. */
-const GATHER_MS = 5000;
+const GATHER_MS = 8000;
 
 const report = createReport();
 const started = Date.now();
@@ -31,14 +32,15 @@ const say = (text: string): void => {
 
 async function run(kind: BrokerKind): Promise<void> {
   const count = Math.ceil(EVENTS / STREAMS);
-  const pace: ClockPace = { start: Date.now() + GATHER_MS + 3000, rate: count / SECONDS, count };
   const streams = chaosStreams(STREAMS);
   const broker = await startBroker(kind);
-  const service = await createTickerProcess({ ...pace, padding: 100 });
-  await service.start();
-  const flags = ['--upstream', service.address, '--broker', broker.url, '--drain', '2s'];
+  const servicePort = await freePort();
+  const flags = ['--upstream', `127.0.0.1:${servicePort}`, '--broker', broker.url, '--drain', '2s'];
   const nodes: readonly Node[] = await Promise.all([1, 2].map((n) => createNode(`gateway ${n}`, flags)));
   await Promise.all(nodes.map((node) => node.start()));
+  const pace: ClockPace = { start: Date.now() + GATHER_MS, rate: count / SECONDS, count };
+  const service = await createTickerProcess({ ...pace, padding: 100, port: servicePort });
+  await service.start();
   const port = (): number => (nodes[Math.floor(Math.random() * nodes.length)] as Node).port;
   const crowd = gatherCrowd({ streams, clients: CLIENTS, port });
   const tails: Tail[] = [];
