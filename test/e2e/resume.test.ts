@@ -107,16 +107,17 @@ describe.each([sse, jsonSocket, protoSocket, longPoll])('$name', (door) => {
     await gateway.close();
     ticker = await startTicker({ padding: 5000 });
     gateway = await startGateway(ticker.address, ['--proto', TICKER_PROTO]);
-    const client = start(door, 'Short', { backoffMs: 2000 });
     const watcher = start(sse, 'Short');
     await heard();
     ticker.publish('tide', 2);
-    await reached(client, 2);
-    client.cut();
+    await reached(watcher, 2);
+    const cursor = watcher.cursor() as string;
     ticker.publish('tide', 600);
     await reached(watcher, 602);
-    await reached(client, 602);
-    expect(nth(client, 'reset', 0)).toMatchObject({ reason: 'history_truncated' });
+    const late = start(door, 'Short', { cursor });
+    await reached(late, 602);
+    expect(nth(late, 'reset', 0)).toMatchObject({ reason: 'history_truncated' });
+    expect(kinds(late).filter((kind) => kind === 'message').length).toBeGreaterThanOrEqual(200);
     sound({
       last: 602,
       losses: [{ from: 2, to: 402, reasons: ['history_truncated'] }],
