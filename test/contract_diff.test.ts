@@ -131,6 +131,46 @@ describe('methods and routes', () => {
     ]);
   });
 
+  test('a stream that can no longer be resumed, or skips what slow readers miss, breaks its clients', async () => {
+    const watch = (stream: string) =>
+      `rpc Watch(Order) returns (stream Order) { option (tidegate.v1.stream) = {${stream}}; }`;
+    const position = 'cursor_field: "id" resume_field: "id"';
+    const steps: readonly (readonly [string, string, readonly string[]])[] = [
+      ['', position, ['position changed from none to id to id']],
+      [position, `${position} sharing: NODE`, ['sharing changed from private to node']],
+      [`${position} sharing: NODE`, 'sharing: NODE', ['position changed from id to id to none']],
+      [position, '', ['position changed from id to id to none (breaking)']],
+      ['sharing: SHARED', '', ['sharing changed from shared to private (breaking)']],
+      [
+        'sharing: NODE',
+        'sharing: NODE scope {claims: "tenant" claims: "sub" headers: "x-a"} linger {}',
+        [
+          'scope changed from none to claim sub and claim tenant and header x-a',
+          'linger changed from 15000 ms to 0 ms',
+        ],
+      ],
+      [
+        'sharing: NODE',
+        'sharing: NODE retention {entries: 5}',
+        [
+          'retention changed from 10000 entries, 3600000 ms, 16777216 bytes to 5 entries, 3600000 ms, 16777216 bytes',
+        ],
+      ],
+      [
+        'sharing: NODE',
+        'sharing: NODE slow {policy: CONFLATE key: "name"}',
+        [
+          'slow readers changed from disconnect beyond 1048576 bytes or 30000 ms to conflate by name beyond 1048576 bytes or 30000 ms (breaking)',
+        ],
+      ],
+    ];
+    for (const [before, after, told] of steps) {
+      expect(await changes({ watch: watch(before) }, { watch: watch(after) })).toEqual(
+        told.map((change) => `method a.v1.Shop/Watch: ${change}`),
+      );
+    }
+  });
+
   test('another upstream is told, and breaks nobody', async () => {
     const [before, after] = [
       await load(contract()),

@@ -4,7 +4,7 @@ import jwt from 'jsonwebtoken';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { AuthConfig } from '../gateway/config.js';
 import { createTokenVerifier, parseAuthorization, signToken } from '../gateway/http/token.js';
-import type { Principal } from '../src/principal.js';
+import { ANONYMOUS, type Principal } from '../src/principal.js';
 import { Code, StatusError } from '../src/status.js';
 
 const SECRET = 'a secret that is long enough for HS256';
@@ -66,6 +66,15 @@ describe('a valid token', () => {
       issuedAt: iat,
       expiresAt: (iat + 60) * 1000,
     });
+  });
+
+  it('keeps all that it says, also when it is remembered', () => {
+    const check = createTokenVerifier(authOf());
+    const token = sign({ tenant: 'acme', plan: { seats: 3 } });
+    const first = check(token);
+    expect(first.claims).toMatchObject({ sub: 'u1', tenant: 'acme', plan: { seats: 3 } });
+    expect(check(token)).toBe(first);
+    expect(ANONYMOUS.claims).toEqual({});
   });
 
   it('may never expire', () => {

@@ -1,7 +1,8 @@
 /** google.api.http and tidegate.v1 options of a method, read from the bytes of its options and checked. */
 import type { MethodOptions } from '@bufbuild/protobuf/wkt';
-import { type Access, type HttpRule, STREAM_DEFAULTS, type StreamOptions } from '../method.js';
-import { bytesOf, numberOf, readFields, textOf, type WireField } from './wire.js';
+import type { Access, HttpRule, StreamOptions } from '../method.js';
+import { readStream } from './annotations_stream.js';
+import { numberOf, partsOf, textOf, type WireField } from './wire.js';
 
 /** Field numbers in google.protobuf.MethodOptions. */
 export const OPTION = { http: 72295728, access: 51801, stream: 51802 } as const;
@@ -22,9 +23,6 @@ export interface Annotations {
 
 /** What is wrong with an option, and which one. */
 export type ReportAnnotation = (problem: string, rule: string) => void;
-
-const HEARTBEAT_MIN_MS = 1_000;
-const HEARTBEAT_MAX_MS = 3_600_000;
 
 /** An option that is given in several pieces is merged as protobuf merges messages: lists grow, the last value stays. */
 export function readAnnotations(options: MethodOptions | undefined, report: ReportAnnotation): Annotations {
@@ -47,15 +45,8 @@ export function readAnnotations(options: MethodOptions | undefined, report: Repo
       permissions: [],
       roles: [],
     },
-    stream: read('stream', (fields) => readStream(fields, report)),
+    stream: read('stream', (fields) => readStream(fields, (problem) => report(problem, OPTION_NAME.stream))),
   };
-}
-
-/** The fields of a message that is itself a field. Throws when it is none. */
-function partsOf(field: WireField): WireField[] {
-  const bytes = bytesOf(field);
-  if (bytes === undefined) throw new TypeError(`field ${field.no} is not a message`);
-  return readFields(bytes);
 }
 
 /** HttpRule's fields that name an HTTP method, by number (google/api/http.proto). */
@@ -129,31 +120,4 @@ export function checkAccess(access: Access, report: ReportAnnotation): void {
     report(problem, OPTION_NAME.access);
   }
   if (names.includes('')) report('a permission or role is empty', OPTION_NAME.access);
-}
-
-/** Stream { event_field = 1; heartbeat = 2 }. */
-function readStream(fields: readonly WireField[], report: ReportAnnotation): StreamOptions {
-  const name = fields.findLast((field) => field.no === 1);
-  const pieces = fields.filter((field) => field.no === 2).flatMap(partsOf);
-  const heartbeatMs = readDuration(pieces);
-  checkHeartbeat(heartbeatMs, report);
-  return { ...STREAM_DEFAULTS, eventField: (name && textOf(name)) ?? '', heartbeatMs };
-}
-
-/** Reports a time between heartbeats, in ms, that no option may ask for. */
-export function checkHeartbeat(heartbeatMs: number, report: ReportAnnotation): void {
-  if (heartbeatMs === 0 || (heartbeatMs >= HEARTBEAT_MIN_MS && heartbeatMs <= HEARTBEAT_MAX_MS)) return;
-  report(
-    `heartbeat of ${heartbeatMs / 1000} s is out of range: 1 s to 1 h, or 0 for the gateway's own`,
-    OPTION_NAME.stream,
-  );
-}
-
-/** google.protobuf.Duration { seconds = 1; nanos = 2 } in milliseconds. */
-function readDuration(fields: readonly WireField[]): number {
-  const number = (no: number) => {
-    const last = fields.findLast((field) => field.no === no);
-    return (last && numberOf(last)) ?? 0;
-  };
-  return number(1) * 1_000 + number(2) / 1_000_000;
 }

@@ -2,6 +2,7 @@
 import type { DescEnum, DescField, DescMessage } from '@bufbuild/protobuf';
 import type { Access, HttpRule, Method } from '../method.js';
 import type { Contract } from './contract.js';
+import { diffStreams } from './diff_stream.js';
 
 export interface ContractChange {
   readonly kind: 'added' | 'removed' | 'changed';
@@ -66,11 +67,8 @@ function diffMethod(before: Method, after: Method): ContractChange[] {
     printAccess(after.access),
     tightens(before.access, after.access),
   );
-  const event = ({ stream }: Method) => stream.eventField || 'none';
-  compare('event field', event(before), event(after), true);
-  const heartbeat = ({ stream }: Method) =>
-    stream.heartbeatMs ? `${stream.heartbeatMs} ms` : "the gateway's";
-  compare('heartbeat', heartbeat(before), heartbeat(after), false);
+  for (const { what, from, to, breaking } of diffStreams(before.stream, after.stream))
+    compare(what, from, to, breaking);
   compare('upstream', before.upstream || 'none', after.upstream || 'none', false);
   return changes;
 }

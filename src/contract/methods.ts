@@ -1,11 +1,12 @@
 /** The methods of a contract, from its types and their options. */
-import { type DescMethod, type DescService, type FileRegistry, ScalarType } from '@bufbuild/protobuf';
+import type { DescMethod, DescService, FileRegistry } from '@bufbuild/protobuf';
 import { MethodOptionsSchema } from '@bufbuild/protobuf/wkt';
 import { type Method, STREAM_DEFAULTS } from '../method.js';
-import { type Annotations, OPTION, OPTION_NAME, readAnnotations } from './annotations.js';
+import { OPTION, OPTION_NAME, readAnnotations } from './annotations.js';
 import type { ContractProblem } from './contract.js';
 import type { Merged } from './merge.js';
 import type { Override } from './overrides.js';
+import { checkStreamFields, streamsReplies } from './stream_fields.js';
 
 export interface MethodContext {
   /** The name of the upstream of each service. */
@@ -29,9 +30,13 @@ export function readMethods(types: FileRegistry, merged: Merged, context: Method
       const override = context.overrides(full);
       const annotations = { ...readAnnotations(ownOptions(method, types, override), report), ...override };
       const at = override.streamSource ?? source;
-      checkStream(method, annotations, (problem, rule) => {
-        context.problems.push({ source: at, method: full, rule, problem });
-      });
+      const { stream, routes } = annotations;
+      if (stream) {
+        checkStreamFields(method, { stream, routes }, (problem, what) => {
+          const rule = [OPTION_NAME.stream, what].filter(Boolean).join(' ');
+          context.problems.push({ source: at, method: full, rule, problem });
+        });
+      }
       return {
         name: full,
         service: name,
@@ -40,9 +45,9 @@ export function readMethods(types: FileRegistry, merged: Merged, context: Method
         serverStreaming: streamsReplies(method),
         input: method.input,
         output: method.output,
-        routes: annotations.routes,
+        routes,
         access: annotations.access,
-        stream: annotations.stream ?? STREAM_DEFAULTS,
+        stream: stream ?? STREAM_DEFAULTS,
         upstream,
         source,
       };
@@ -51,9 +56,6 @@ export function readMethods(types: FileRegistry, merged: Merged, context: Method
 }
 
 const fileOf = (service: DescService) => service.file.proto.name;
-
-const streamsReplies = ({ methodKind }: DescMethod) =>
-  methodKind === 'server_streaming' || methodKind === 'bidi_streaming';
 
 /**
  * The options without those where the contract itself has given one of our numbers to another extension, and without
@@ -74,25 +76,4 @@ function ownOptions(
     .map((option) => OPTION[option] as number);
   if (!options?.$unknown || unread.length === 0) return options;
   return { ...options, $unknown: options.$unknown.filter(({ no }) => !unread.includes(no)) };
-}
-
-function checkStream(
-  method: DescMethod,
-  { stream }: Pick<Annotations, 'stream'>,
-  report: (problem: string, rule: string) => void,
-): void {
-  if (!stream) return;
-  if (!streamsReplies(method)) {
-    report(
-      'the method answers one message: only a stream of responses can have this option',
-      OPTION_NAME.stream,
-    );
-  }
-  if (stream.eventField === '') return;
-  const rule = `${OPTION_NAME.stream} event_field ${stream.eventField}`;
-  const field = method.output.fields.find(({ name }) => name === stream.eventField);
-  const suitable =
-    field?.fieldKind === 'enum' || (field?.fieldKind === 'scalar' && field.scalar === ScalarType.STRING);
-  if (!field) report(`${method.output.typeName} has no field of this name`, rule);
-  else if (!suitable) report('an event is named by a single string or enum field', rule);
 }

@@ -1,9 +1,10 @@
 /** Service configurations (google.api.Service as YAML): what they say of methods whose .proto files cannot be edited. */
 import { readFileSync } from 'node:fs';
-import { type Access, type HttpRule, type Source, STREAM_DEFAULTS, type StreamOptions } from '../method.js';
-import { suggest } from '../nearest.js';
-import { checkAccess, checkHeartbeat } from './annotations.js';
+import type { Access, HttpRule, Source, StreamOptions } from '../method.js';
+import { checkAccess } from './annotations.js';
 import { ContractError, type ContractProblem } from './contract.js';
+import { readStreamRule } from './service_config_stream.js';
+import { type YamlFields, YamlReader } from './yaml_reader.js';
 import { parseYaml, type YamlEntry, type YamlValue } from './yaml_value.js';
 
 /** What one rule says of the methods that its selector matches. */
@@ -34,8 +35,6 @@ const SERVICE_KEYS =
 const VERBS = ['get', 'put', 'post', 'delete', 'patch'] as const;
 const RULE_KEYS = ['selector', ...VERBS, 'custom', 'body', 'response_body', 'additional_bindings'];
 const SELECTOR = /^(?:\*|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?:\.\*)?)$/;
-/** google.protobuf.Duration in JSON, without a sign. */
-const DURATION = /^(\d{1,12}(?:\.\d{1,9})?)s$/;
 
 /** Reads one file. Throws ContractError that lists all that is wrong with it, with file and line. */
 export function readServiceConfig(path: string): ServiceConfig {
@@ -57,34 +56,25 @@ function readText(path: string): string {
   }
 }
 
-/** Field names may be written as protobuf has them or as JSON has them. */
-const protoName = (key: string) => key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-
-type Fields = ReadonlyMap<string, YamlEntry>;
-
-/** Reads one file's values, and collects what is wrong with them. */
-class Reader {
-  #selector: string | undefined;
-
-  constructor(readonly problems: ContractProblem[]) {}
-
+/** Reads the rules of one file. */
+class Reader extends YamlReader {
   service(root: YamlValue): ServiceRule[] {
-    const fields = this.#fields(root, SERVICE_KEYS, 'a service configuration');
+    const fields = this.fields(root, SERVICE_KEYS, 'a service configuration');
     if (fields === undefined) return [];
     const type = fields.get('type');
-    if (type === undefined) this.#report(root.source, 'type: google.api.Service is missing');
+    if (type === undefined) this.report(root.source, 'type: google.api.Service is missing');
     else if (type.value.scalar() !== 'google.api.Service')
-      this.#report(type.source, 'type: expected google.api.Service');
+      this.report(type.source, 'type: expected google.api.Service');
     return [...this.#http(fields.get('http')), ...this.#own(fields.get('tidegate'))];
   }
 
   #http(section: YamlEntry | undefined): ServiceRule[] {
     const fields =
-      section && this.#fields(section.value, ['rules', 'fully_decode_reserved_expansion'], 'http');
+      section && this.fields(section.value, ['rules', 'fully_decode_reserved_expansion'], 'http');
     const fully = fields?.get('fully_decode_reserved_expansion');
-    const fullyDecode = fully === undefined ? false : this.#boolean(fully);
+    const fullyDecode = fully === undefined ? false : this.boolean(fully);
     return this.#rules(fields, (rule) => {
-      const known = this.#fields(rule, RULE_KEYS, 'a rule');
+      const known = this.fields(rule, RULE_KEYS, 'a rule');
       if (known === undefined) return undefined;
       const head = this.#head(rule, known);
       return head && { ...head, routes: this.#routes(rule, known, fullyDecode) };
@@ -92,76 +82,78 @@ class Reader {
   }
 
   #own(section: YamlEntry | undefined): ServiceRule[] {
-    return this.#rules(section && this.#fields(section.value, ['rules'], 'tidegate'), (rule) => {
-      const known = this.#fields(rule, ['selector', 'access', 'stream'], 'a rule');
+    return this.#rules(section && this.fields(section.value, ['rules'], 'tidegate'), (rule) => {
+      const known = this.fields(rule, ['selector', 'access', 'stream'], 'a rule');
       if (known === undefined) return undefined;
       const head = this.#head(rule, known);
       if (head === undefined) return undefined;
       const [access, stream] = [known.get('access'), known.get('stream')];
-      if (!access && !stream) this.#report(rule.source, 'the rule says nothing: give access or stream');
+      if (!access && !stream) this.report(rule.source, 'the rule says nothing: give access or stream');
       return {
         ...head,
         ...(access && { access: this.#access(access) }),
-        ...(stream && { stream: this.#stream(stream) }),
+        ...(stream && { stream: readStreamRule(stream, this) }),
       };
     });
   }
 
-  #rules(fields: Fields | undefined, read: (rule: YamlValue) => ServiceRule | undefined): ServiceRule[] {
+  #rules(fields: YamlFields | undefined, read: (rule: YamlValue) => ServiceRule | undefined): ServiceRule[] {
     const rules = fields?.get('rules');
     if (rules === undefined) return [];
-    return this.#list(rules).flatMap((rule) => {
-      this.#selector = undefined;
+    return this.list(rules).flatMap((rule) => {
+      this.rule = undefined;
       return read(rule) ?? [];
     });
   }
 
   /** What every rule begins with. From here on, problems name the selector. */
-  #head(rule: YamlValue, fields: Fields): { readonly selector: string; readonly source: Source } | undefined {
+  #head(
+    rule: YamlValue,
+    fields: YamlFields,
+  ): { readonly selector: string; readonly source: Source } | undefined {
     const entry = fields.get('selector');
     if (entry === undefined) {
-      this.#report(rule.source, 'the rule has no selector: give pkg.Service.Method');
+      this.report(rule.source, 'the rule has no selector: give pkg.Service.Method');
       return undefined;
     }
-    const selector = this.#text(entry);
+    const selector = this.text(entry);
     if (!SELECTOR.test(selector)) {
-      this.#report(entry.source, 'selector: expected pkg.Service.Method, pkg.Service.*, pkg.* or *');
+      this.report(entry.source, 'selector: expected pkg.Service.Method, pkg.Service.*, pkg.* or *');
       return undefined;
     }
-    this.#selector = selector;
+    this.rule = selector;
     return { selector, source: entry.source };
   }
 
-  #routes(rule: YamlValue, fields: Fields, fullyDecode: boolean): HttpRule[] {
+  #routes(rule: YamlValue, fields: YamlFields, fullyDecode: boolean): HttpRule[] {
     const more = fields.get('additional_bindings');
-    const others = (more ? this.#list(more) : []).flatMap((binding) => {
-      const known = this.#fields(binding, RULE_KEYS, 'a binding');
+    const others = (more ? this.list(more) : []).flatMap((binding) => {
+      const known = this.fields(binding, RULE_KEYS, 'a binding');
       if (known?.has('additional_bindings'))
-        this.#report(binding.source, 'additional_bindings cannot have additional_bindings of their own');
+        this.report(binding.source, 'additional_bindings cannot have additional_bindings of their own');
       return (known && this.#route(binding, known, fullyDecode)) ?? [];
     });
     return [this.#route(rule, fields, fullyDecode) ?? [], others].flat();
   }
 
-  #route(rule: YamlValue, fields: Fields, fullyDecode: boolean): HttpRule | undefined {
+  #route(rule: YamlValue, fields: YamlFields, fullyDecode: boolean): HttpRule | undefined {
     const patterns = [...VERBS, 'custom'].flatMap((name) => fields.get(name) ?? []);
     const [first, second] = patterns;
     if (first === undefined) {
-      this.#report(
+      this.report(
         rule.source,
         'the rule has no pattern: give an HTTP method (get, put, post, delete, patch or custom)',
       );
       return undefined;
     }
-    if (second)
-      this.#report(second.source, `a rule has one pattern: ${first.key} or ${second.key}, not both`);
+    if (second) this.report(second.source, `a rule has one pattern: ${first.key} or ${second.key}, not both`);
     const pattern =
       first.key === 'custom'
         ? this.#custom(first)
-        : { verb: first.key.toUpperCase(), template: this.#text(first) };
+        : { verb: first.key.toUpperCase(), template: this.text(first) };
     const text = (name: string) => {
       const entry = fields.get(name);
-      return entry === undefined ? '' : this.#text(entry);
+      return entry === undefined ? '' : this.text(entry);
     };
     if (pattern === undefined) return undefined;
     return {
@@ -174,93 +166,27 @@ class Reader {
   }
 
   #custom(entry: YamlEntry): { readonly verb: string; readonly template: string } | undefined {
-    const fields = this.#fields(entry.value, ['kind', 'path'], 'custom');
+    const fields = this.fields(entry.value, ['kind', 'path'], 'custom');
     if (fields === undefined) return undefined;
     const [kind, path] = [fields.get('kind'), fields.get('path')];
-    if (kind && path) return { verb: this.#text(kind), template: this.#text(path) };
-    this.#report(entry.source, 'custom: give kind (an HTTP method, or *) and path');
+    if (kind && path) return { verb: this.text(kind), template: this.text(path) };
+    this.report(entry.source, 'custom: give kind (an HTTP method, or *) and path');
     return undefined;
   }
 
   #access(entry: YamlEntry): Access {
-    const fields = this.#fields(entry.value, ['public', 'permissions', 'roles'], 'access');
+    const fields = this.fields(entry.value, ['public', 'permissions', 'roles'], 'access');
     const texts = (name: string) => {
       const list = fields?.get(name);
-      return list === undefined ? [] : this.#texts(list);
+      return list === undefined ? [] : this.texts(list);
     };
     const open = fields?.get('public');
     const access = {
-      public: open !== undefined && this.#boolean(open),
+      public: open !== undefined && this.boolean(open),
       permissions: texts('permissions'),
       roles: texts('roles'),
     };
-    checkAccess(access, (problem) => this.#report(entry.source, `access: ${problem}`));
+    checkAccess(access, (problem) => this.report(entry.source, `access: ${problem}`));
     return access;
-  }
-
-  #stream(entry: YamlEntry): StreamOptions {
-    const fields = this.#fields(entry.value, ['event_field', 'heartbeat'], 'stream');
-    const [event, heartbeat] = [fields?.get('event_field'), fields?.get('heartbeat')];
-    const heartbeatMs = heartbeat === undefined ? 0 : this.#milliseconds(heartbeat);
-    checkHeartbeat(heartbeatMs, (problem) => this.#report(heartbeat?.source, `stream: ${problem}`));
-    return { ...STREAM_DEFAULTS, eventField: event === undefined ? '' : this.#text(event), heartbeatMs };
-  }
-
-  #milliseconds(entry: YamlEntry): number {
-    const seconds = DURATION.exec(String(entry.value.scalar()))?.[1];
-    if (seconds === undefined)
-      this.#report(entry.value.source, `${entry.key}: expected seconds such as 5s or 1.5s`);
-    return Number(seconds ?? 0) * 1_000;
-  }
-
-  #boolean(entry: YamlEntry): boolean {
-    const value = entry.value.scalar();
-    if (typeof value !== 'boolean') this.#report(entry.source, `${entry.key}: expected true or false`);
-    return value === true;
-  }
-
-  #text(entry: YamlEntry): string {
-    const value = entry.value.scalar();
-    if (typeof value === 'string' && value !== '') return value;
-    this.#report(entry.source, `${entry.key}: expected a text`);
-    return '';
-  }
-
-  #list(entry: YamlEntry): YamlValue[] {
-    const items = entry.value.items();
-    if (items === undefined) this.#report(entry.source, `${entry.key}: expected a list`);
-    return items ?? [];
-  }
-
-  /** One text, or a list of them, as in the text form of the option. */
-  #texts(entry: YamlEntry): string[] {
-    const items = entry.value.scalar() === undefined ? this.#list(entry) : [entry.value];
-    return items.map((value) => this.#text({ key: entry.key, source: value.source, value }));
-  }
-
-  /** The entries of a mapping, by proto name; undefined, and reported, for anything else. Unknown keys are reported. */
-  #fields(value: YamlValue, known: readonly string[], what: string): Fields | undefined {
-    const entries = value.entries();
-    if (entries === undefined) {
-      this.#report(value.source, `${what}: expected a mapping`);
-      return undefined;
-    }
-    const fields = new Map<string, YamlEntry>();
-    for (const entry of entries) {
-      const key = protoName(entry.key);
-      if (fields.has(key)) this.#report(entry.source, `${entry.key} is given twice`);
-      else if (!known.includes(key))
-        this.#report(entry.source, `unknown key ${entry.key}${suggest(key, known)}`);
-      else fields.set(key, { ...entry, key });
-    }
-    return fields;
-  }
-
-  #report(source: Source | undefined, problem: string): void {
-    this.problems.push({
-      ...(source && { source }),
-      ...(this.#selector !== undefined && { rule: this.#selector }),
-      problem,
-    });
   }
 }

@@ -22,6 +22,13 @@ export function bytesOf(field: WireField): Uint8Array | undefined {
   return new BinaryReader(field.data).bytes();
 }
 
+/** The fields of a message that is itself a field. Throws when it is none. */
+export function partsOf(field: WireField): WireField[] {
+  const bytes = bytesOf(field);
+  if (bytes === undefined) throw new TypeError(`field ${field.no} is not a message`);
+  return readFields(bytes);
+}
+
 /** The string of a length-delimited field; undefined when it has another wire type. Throws on malformed UTF-8. */
 export function textOf(field: WireField): string | undefined {
   if (field.wireType !== WireType.LengthDelimited) return undefined;
