@@ -5,7 +5,7 @@ import type { JsonOptions } from '../src/codec/codec.js';
 import { suggest } from '../src/nearest.js';
 import type { ChannelRuleConfig } from './config/channel_rules.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
-import { type KeyResult, resolveKey } from './config/keys.js';
+import { type KeyResult, resolveKey, resolveSecret } from './config/keys.js';
 import { captureProblems, corsProblems, hostProblems, upstreamProblems } from './config/problems.js';
 import { knownKeys, type ParsedConfig, SCHEMA } from './config/schema.js';
 import { type Flag, SETTINGS } from './config/settings.js';
@@ -17,6 +17,7 @@ import {
   type ReadFile,
 } from './config/sources.js';
 import { applyProfile, type HttpOptions, type Profile } from './profile.js';
+import type { StreamsConfig } from './streams.js';
 
 /** One gRPC server (or several behind one name) and the part of the contract that it serves. */
 export interface UpstreamConfig {
@@ -188,7 +189,10 @@ export interface Config {
   readonly trustedHops: number;
   /** Headers, in lower case, that no service receives, besides those that never reach one; default none. */
   readonly stripHeaders: readonly string[];
-  /** Whether the channels service is built in (docs/channels.md); default false. */
+  /** `memory` (also undefined), or the URL of the Redis or NATS server that the nodes of a cluster share. May hold a password. */
+  readonly broker?: string | undefined;
+  readonly streams: StreamsConfig;
+  /** Whether the built-in Channels service is served; default false. */
   readonly channels: boolean;
   /** Who may do what in which channels. Of several rules that match, the later decides; default none. */
   readonly channelRules: readonly ChannelRuleConfig[];
@@ -242,12 +246,18 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
     throw new ConfigError(problems, flags.problems.length > 0);
   }
   const keys = keysOf(parsed.data, merged).map(({ place, key }) => ({ place, ...resolveKey(key, readFile) }));
-  const config = complete(parsed.data, keys);
+  const stream = resolveSecret(parsed.data.streams, readFile);
+  const config = complete(parsed.data, keys, stream.secret);
+  if (stream.problem !== undefined) problems.push(`${secretPlace(parsed.data, merged)}: ${stream.problem}`);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
   problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
   problems.push(...corsProblems(config, merged), ...captureProblems(config, merged));
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
+}
+
+function secretPlace({ streams }: ParsedConfig, { placeOf }: Merged): string {
+  return placeOf(['streams', streams.secretFile === undefined ? 'secret' : 'secretFile']);
 }
 
 function readText(path: string): string {
@@ -269,11 +279,17 @@ function printIssue(issue: z.core.$ZodIssue, { placeOf }: Merged): string[] {
 type ResolvedKey = KeyResult & { readonly place: string };
 
 /** What development mode adds, and the defaults that depend on other settings. */
-function complete({ host, auth, upstreams, ...rest }: ParsedConfig, keys: readonly ResolvedKey[]): Config {
+function complete(
+  { host, auth, upstreams, streams, ...rest }: ParsedConfig,
+  keys: readonly ResolvedKey[],
+  secret: string | undefined,
+): Config {
+  const { secret: _, secretFile: __, ...times } = streams;
   const { issuer, audience, leewaySeconds } = auth;
   const developmentKey: KeyConfig = { algorithm: 'HS256', key: DEVELOPMENT_SECRET };
   return {
     ...rest,
+    streams: { ...times, ...(secret === undefined ? {} : { secret }) },
     host: host ?? (rest.dev ? '127.0.0.1' : '0.0.0.0'),
     upstreams: upstreams.map(({ name, ...upstream }, index) => ({
       name: name ?? `u${index + 1}`,

@@ -35,7 +35,6 @@ import { type AttachOptions, attachUpgrades } from './mount.js';
 import { createReloading, type ReloadCause, type Reloaded, type Reloading } from './reload.js';
 import { watchContract } from './reload_watch.js';
 import { openStreamState, registerStreamState, type StreamState } from './stream_state.js';
-import { streamSettings } from './streams.js';
 
 export type { ContractChange } from '../src/contract/diff.js';
 export * from '../src/index.js';
@@ -166,7 +165,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     draining: draining.signal,
     live: new Set(),
     agenda: createAgenda(),
-    streams: streamSettings(config),
+    streams: config.streams,
     counts: metrics.streams,
   };
   const ws = createWebSocketDoor(gateway);

@@ -20,17 +20,11 @@ export interface StreamState {
   close(): Promise<void>;
 }
 
-interface Settings {
-  readonly broker?: string;
-  readonly streams?: { readonly secret?: string; readonly leaseMs: number; readonly patienceMs: number };
-}
-const DEFAULTS: NonNullable<Settings['streams']> = { leaseMs: 6_000, patienceMs: 30_000 };
-
 /** Rejects when the configured broker cannot be opened. */
-export async function openStreamState(config: Config & Settings, log: Logger): Promise<StreamState> {
+export async function openStreamState(config: Config, log: Logger): Promise<StreamState> {
   const broker = await openBroker(config.broker);
   const local = createMemoryBroker();
-  const { secret, leaseMs, patienceMs } = config.streams ?? DEFAULTS;
+  const { secret, leaseMs, patienceMs } = config.streams;
   const patience = AbortSignal.timeout(config.timeouts.startMs);
   const stopWatching = broker.onState((state) => log.info({ broker: broker.kind, state }, 'broker'));
   const streams = createStreams({

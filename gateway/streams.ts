@@ -1,21 +1,25 @@
 /** How long streams and their connections last, and when their clients come back. */
 import type { Principal } from '../src/principal.js';
-import type { Config } from './config.js';
 
-export interface StreamSettings {
-  /** How long a connection lives whose client can resume, on average, in ms; 0 is for ever. Each has its own span, by up to a fifth more or less. */
+/** How streams are kept and resumed. */
+export interface StreamsConfig {
+  /** Signs the cursors, at least 32 bytes; default: a secret that the broker keeps. A memory broker forgets it at a restart. */
+  readonly secret?: string;
+  /** How long a connection lives whose client can resume, give or take a fifth, in ms; 0 is for ever; default 10 min. */
   readonly lifetimeMs: number;
-  /** The longest that a client may let a long poll wait, in ms. */
+  /** A shared stream whose node is gone is taken over by another one after this time, in ms; default 6 s. */
+  readonly leaseMs: number;
+  /** How long the service of a stream with positions, or of a shared one, may be gone before clients are told, in ms; default 30 s. */
+  readonly patienceMs: number;
+  /** The longest wait of a long poll, in ms; default 60 s. */
   readonly pollMaxMs: number;
+  /** How long the numbers of acknowledged WebSocket messages are remembered, in ms; default 10 min. */
+  readonly ackTtlMs: number;
 }
+
+export type StreamSettings = Pick<StreamsConfig, 'lifetimeMs' | 'pollMaxMs'>;
 
 export const STREAM_SETTINGS: StreamSettings = { lifetimeMs: 600_000, pollMaxMs: 60_000 };
-
-export function streamSettings(
-  config: Config & { readonly streams?: Partial<StreamSettings> },
-): StreamSettings {
-  return { ...STREAM_SETTINGS, ...config.streams };
-}
 
 /** Why the gateway itself ends a connection that its client could have kept. One of our words: metrics show it. */
 export type Farewell = 'lifetime' | 'expired' | 'drain' | 'slow' | 'no_pong';

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createAgenda, Due } from '../gateway/agenda.js';
-import { moments } from '../gateway/drain.js';
+import { momentsOf } from '../gateway/drain.js';
 
 class Entry extends Due {
   readonly times: number[] = [];
@@ -126,7 +126,7 @@ describe('the agenda', () => {
 
 describe('the moments of a drain', () => {
   test('never bring more than one in twenty of 5,000 connections back in any 400 ms of 10 s', () => {
-    const at = moments(5000, 10_000);
+    const at = momentsOf(5000, 10_000).map(({ leaveAt }) => leaveAt);
     expect(at).toHaveLength(5000);
     expect(Math.min(...at)).toBeGreaterThanOrEqual(0);
     expect(Math.max(...at)).toBeLessThanOrEqual(9000);
@@ -136,11 +136,19 @@ describe('the moments of a drain', () => {
     }
   });
 
+  test('leave calls that cannot be resumed the first half of the time, and come one after the other too', () => {
+    const at = momentsOf(1000, 10_000).map(({ cutAt }) => cutAt);
+    expect(Math.min(...at)).toBeGreaterThanOrEqual(5000);
+    expect(Math.max(...at)).toBeLessThanOrEqual(9000);
+    expect(at.filter((ms) => ms < 6000).length).toBeLessThanOrEqual(255);
+    for (const { leaveAt, cutAt } of momentsOf(1000, 10_000)) expect(cutAt).toBeGreaterThanOrEqual(leaveAt);
+  });
+
   test('of a few connections are apart too, and of none there are none', () => {
-    expect(moments(0, 10_000)).toEqual([]);
-    const [first = 0, second = 0] = moments(2, 1000);
-    expect(first).toBeLessThanOrEqual(450);
-    expect(second).toBeGreaterThanOrEqual(450);
-    expect(moments(3, 0)).toEqual([0, 0, 0]);
+    expect(momentsOf(0, 10_000)).toEqual([]);
+    const [first, second] = momentsOf(2, 1000);
+    expect(first?.leaveAt).toBeLessThanOrEqual(450);
+    expect(second?.leaveAt).toBeGreaterThanOrEqual(450);
+    expect(momentsOf(1, 0)).toEqual([{ leaveAt: 0, cutAt: 0 }]);
   });
 });

@@ -16,7 +16,7 @@ import { missingRedis, startRedis } from './support/servers.js';
 const RULES = [{ match: 'news', publish: 'public', subscribe: 'public' }] as const;
 
 /** A gateway with channels and without upstreams. */
-async function start(change: Partial<Config> & { broker?: string } = {}) {
+async function start(change: Partial<Config> = {}) {
   const argv = ['--dev', '--port', '0', '--log-level', 'silent', '--drain', '1s', '--channels'];
   const config = { ...loadConfig({ argv, env: {} }), channelRules: RULES, ...change };
   const gateway = await createGateway(config);

@@ -106,6 +106,14 @@ describe('defaults', () => {
       cors: { credentials: false, maxAgeSeconds: 600, allowHeaders: [] },
       trustedHops: 0,
       stripHeaders: [],
+      streams: {
+        lifetimeMs: 600_000,
+        leaseMs: 6_000,
+        patienceMs: 30_000,
+        pollMaxMs: 60_000,
+        ackTtlMs: 600_000,
+      },
+      channels: false,
       logLevel: 'info',
     });
   });
@@ -540,6 +548,57 @@ describe('units', () => {
         expect(parseDuration(printDuration(value))).toBe(value);
       }),
     );
+  });
+});
+
+describe('streams', () => {
+  const secret = 'a secret of cursors that is long enough';
+
+  it('have a broker by its URL, whose password no problem shows', () => {
+    expect(load({ argv: ['--broker', 'redis://:pass@host:6379'] }).broker).toBe('redis://:pass@host:6379');
+    expect(load({ env: { TIDEGATE_BROKER: 'nats://host' } }).broker).toBe('nats://host');
+    expect(load({ argv: ['--broker', 'memory'] }).broker).toBe('memory');
+    for (const url of ['amqp://u:pass@host', 'host:6379', 'redis']) {
+      const found = problems({ argv: ['--broker', url] });
+      expect(found).toEqual([
+        'flag --broker: expected memory, or an URL that begins with redis://, rediss://, nats:// or tls://',
+      ]);
+    }
+  });
+
+  it('have a secret from the environment, a file or the YAML file', () => {
+    expect(load({ env: { TIDEGATE_STREAM_SECRET: secret } }).streams.secret).toBe(secret);
+    const files = { 'cursor.key': `${secret}\n`, 'conf/t.yaml': 'streams: { secretFile: ../cursor.key }' };
+    expect(load({ argv: ['--stream-secret-file', 'cursor.key'], files }).streams.secret).toBe(secret);
+    expect(load({ argv: ['--config', 'conf/t.yaml'], files }).streams.secret).toBe(secret);
+    const other = { TIDEGATE_STREAM_SECRET: `${secret}2` };
+    expect(load({ argv: ['--config', 'conf/t.yaml'], files, env: other }).streams.secret).toBe(`${secret}2`);
+  });
+
+  it('refuse a secret that is short, unreadable or given twice, and show none', () => {
+    expect(problems({ env: { TIDEGATE_STREAM_SECRET: 'short' } })).toEqual([
+      'environment TIDEGATE_STREAM_SECRET: a secret has at least 32 bytes, this one has 5; openssl rand -hex 32 prints a good one',
+    ]);
+    expect(problems({ argv: ['--stream-secret-file', 'none'] })).toEqual([
+      'flag --stream-secret-file: cannot read none: no such file',
+    ]);
+    const both = { argv: ['--stream-secret-file', 'x'], env: { TIDEGATE_STREAM_SECRET: secret } };
+    expect(problems(both)[0]).toBe(
+      'flag --stream-secret-file: give this or TIDEGATE_STREAM_SECRET, not both',
+    );
+  });
+
+  it('keep their times within bounds', () => {
+    expect(load({ argv: ['--lifetime', '0', '--lease', '2s'] }).streams).toMatchObject({
+      lifetimeMs: 0,
+      leaseMs: 2_000,
+    });
+    expect(problems({ argv: ['--lease', '500ms'] })).toEqual([
+      "flag --lease: expected a duration such as 1500 (ms), 1500ms or 30s, from 1000ms to 24d, not '500ms'",
+    ]);
+    expect(problems({ argv: ['--lease', '2m'] })).toEqual([
+      'flag --lease: expected a duration from 1s to 1m',
+    ]);
   });
 });
 

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
+import { createAgenda } from '../gateway/agenda.js';
 import type { Config } from '../gateway/config.js';
 import type { Gateway } from '../gateway/doors/door.js';
 import { SocketCall } from '../gateway/doors/ws_call.js';
@@ -9,9 +10,11 @@ import { createJsonFraming } from '../gateway/doors/ws_json.js';
 import { Session } from '../gateway/doors/ws_session.js';
 import type { Socket } from '../gateway/doors/ws_socket.js';
 import type { Endpoint } from '../gateway/http/table.js';
+import { STREAM_SETTINGS } from '../gateway/streams.js';
 import type { Call, Message } from '../src/call.js';
 import { STATUS, StatusError } from '../src/status.js';
 import { bytes, identify } from './support/ws_backend.js';
+import { readFrames } from './support/ws_wire.js';
 
 const DOCUMENT = readFileSync('gateway/doors/PROTOCOL.md', 'utf8');
 const EXAMPLES = [...DOCUMENT.matchAll(/^```(wire|route)(?: (.+))?\n([\s\S]*?)^```$/gm)].map(
@@ -68,6 +71,7 @@ function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
       queuedMessages: 64,
     },
     timeouts: { unaryMs: 0, maxMs: 0, heartbeatMs: 25_000, helloMs: 10_000, drainMs: 10_000 },
+    auth: { leewaySeconds: 0 },
   } as unknown as Config;
   async function* play(call: Call, { replies, failure }: Script): AsyncGenerator<Message> {
     if (typeof call.requests === 'function') await call.requests();
@@ -79,6 +83,9 @@ function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
     config,
     log: pino({ level: 'silent' }),
     draining: new AbortController().signal,
+    agenda: createAgenda(),
+    streams: STREAM_SETTINGS,
+    counts: { resumed: () => {}, reset: () => {}, left: () => {} },
     invoke: async (call: Call) => {
       const script = scripts.get(call.id) ?? { replies: [], failure: undefined };
       const messages = play(call, script);
@@ -108,6 +115,14 @@ class Recorder implements Socket {
   }
   close(code: number, reason: string): void {
     this.sent.push(`close ${code} ${reason}`.trimEnd());
+  }
+  write(frames: Uint8Array): void {
+    for (const { opcode, payload } of readFrames(frames)) {
+      if (opcode === 1) this.sent.push(payload.toString());
+    }
+  }
+  isFull(): boolean {
+    return false;
   }
   pause(): void {}
   resume(): void {}
@@ -176,9 +191,17 @@ async function runRoute(route: string, lines: readonly string[]): Promise<string
   const endpoint = endpointOf(route);
   const socket = new Recorder();
   const bound = () => endpoint.binding.bind([], '');
-  const call = new SocketCall({ gateway, endpoint, bound, caller: identify(undefined), binary: undefined });
+  const call = new SocketCall({
+    gateway,
+    endpoint,
+    bound,
+    resume: undefined,
+    caller: identify(undefined),
+    binary: undefined,
+  });
   await call.accepted();
   await call.run(socket);
+  await settle();
   return socket.sent;
 }
 

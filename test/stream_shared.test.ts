@@ -4,6 +4,7 @@ import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Broker } from '../src/broker/broker.js';
 import { createMemoryBroker } from '../src/broker/memory.js';
 import type { Invoke } from '../src/call.js';
+import { errorInfo } from '../src/details.js';
 import type { StreamOptions } from '../src/method.js';
 import { ANONYMOUS } from '../src/principal.js';
 import { Code, StatusError } from '../src/status.js';
@@ -378,6 +379,29 @@ describe('a shared stream with positions of the service', () => {
     await vi.waitFor(() => expect(ticker.running).toBe(1), { timeout: 5_000 });
     ticker.tick();
     await tells(reader, ['1', '2', '!history_truncated', '8']);
+  });
+
+  test('tells everybody when its service has lost something under the running call, and gives what is left', async () => {
+    const ticker = new Ticker();
+    const { invoke } = node(ticker);
+    const reader = await FeedReader.open(invoke, sharedWithCursor());
+    ticker.tick(2);
+    await tells(reader, numbers(1, 2));
+    const details = [errorInfo({ reason: 'LOG_DIVERGED', domain: 'ticks' })];
+    ticker.fail(new StatusError(Code.OUT_OF_RANGE, 'something else took its place', { details }));
+    await tells(reader, ['1', '2', '!log_diverged', '1', '2']);
+    ticker.tick();
+    await tells(reader, ['1', '2', '!log_diverged', '1', '2', '3']);
+  });
+
+  test('ends when a running call is out of range in a sense of its own', async () => {
+    const ticker = new Ticker();
+    const { invoke } = node(ticker);
+    const reader = await FeedReader.open(invoke, sharedWithCursor());
+    ticker.tick();
+    await tells(reader, ['1']);
+    ticker.fail(new StatusError(Code.OUT_OF_RANGE, 'no more pages'));
+    await vi.waitFor(() => expect(reader.ended).toMatchObject({ code: 11, message: 'no more pages' }));
   });
 
   test('begins after the position that the request names, as a stream of its own would', async () => {

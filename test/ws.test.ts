@@ -550,17 +550,22 @@ describe('many calls per socket', () => {
 });
 
 describe('drain', () => {
-  test('sends streams away at once, lets single replies come, tells multiplexed sockets', async () => {
+  test('sends each socket away at its moment, lets calls come to an end, and tells streams when to come back', async () => {
     const { port, drain, door } = await start({ timeouts: { drainMs: 2000 } });
     const watch = client(port, '/v1/Hold');
     const echo = client(port, '/v1/Echo');
-    const many = await greeted(port);
+    const idle = await greeted(port);
     await Promise.all([watch.opened, echo.opened]);
+    const before = Date.now();
     drain();
+    await vi.waitFor(() => expect(frames(idle)).toMatchObject([{ type: 'goaway' }]));
+    const { reconnect_after_ms: told } = frames(idle)[0] as unknown as { reconnect_after_ms: number };
+    expect((await idle.closed).code).toBe(4200);
+    expect(Date.now() - before).toBeGreaterThanOrEqual(told - 5);
+    expect(Date.now() - before).toBeLessThan(told + 500);
     expect(await watch.closed).toEqual({ code: 4200, reason: 'UNAVAILABLE: the gateway is shutting down' });
     expect(watch.messages).toEqual(['{"error":{"code":14,"message":"the gateway is shutting down"}}']);
-    expect((await many.closed).code).toBe(4200);
-    expect(frames(many)).toMatchObject([{ type: 'goaway' }]);
+    expect(Date.now() - before).toBeGreaterThanOrEqual(995);
     echo.ws.send('1');
     expect((await echo.closed).code).toBe(1000);
     expect(echo.messages).toEqual(['1']);

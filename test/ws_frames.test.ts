@@ -3,12 +3,14 @@ import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import { describe, expect, test } from 'vitest';
 import { Close, closeReason, FrameFault } from '../gateway/doors/ws_close.js';
+import type { FrameEvent } from '../gateway/doors/ws_frames.js';
 import { createJsonFraming } from '../gateway/doors/ws_json.js';
 import { type AnyFrame, decodeFrames, encodeFrame, PROTO_FRAMING } from '../gateway/doors/ws_proto.js';
 import { bytes } from './support/ws_backend.js';
 
 const json = createJsonFraming((status) => JSON.stringify({ code: status.code, message: status.message }));
 const sid = fc.integer({ min: 1, max: 0xffffffff });
+const seq = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER });
 const text = fc.string({ unit: 'grapheme' });
 const metadata = fc.dictionary(
   fc.stringMatching(/^[a-z][a-z0-9-]{0,8}$/),
@@ -26,6 +28,8 @@ const FRAMES: Readonly<Record<string, Record<string, fc.Arbitrary<unknown>>>> = 
     headers: metadata,
     credit: optional(fc.nat()),
     deadline_ms: optional(sid),
+    cursor: optional(text),
+    idempotency_key: optional(text),
   },
   half_close: { sid },
   cancel: { sid },
@@ -46,7 +50,19 @@ const SERVER_FRAMES: typeof FRAMES = {
     }),
     features: fc.array(text),
   },
-  opened: { sid, headers: metadata, credit: fc.nat() },
+  opened: {
+    sid,
+    headers: metadata,
+    credit: fc.nat(),
+    resumed: optional(fc.boolean()),
+    replay: optional(fc.boolean()),
+    cursor: optional(text),
+    acked: optional(fc.maxSafeNat()),
+  },
+  bookmark: { sid, cursor: text },
+  caught_up: { sid, cursor: text },
+  reset: { sid, cursor: text, reason: text },
+  ack: { sid, seq },
   end: {
     sid,
     status: fc.record({
@@ -101,18 +117,26 @@ describe('protobuf frames', () => {
 
   test('several frames in one WebSocket message come out in order, payloads untouched', () => {
     fc.assert(
-      fc.property(fc.array(fc.record({ type: fc.constant('msg'), sid, data: fc.uint8Array() })), (sent) => {
-        const joined = Buffer.concat(sent.map(encodeFrame));
-        expect(plain([...PROTO_FRAMING.decode(joined)])).toEqual(plain(sent));
-      }),
+      fc.property(
+        fc.array(fc.record({ type: fc.constant('msg'), sid, data: fc.uint8Array(), seq: optional(seq) })),
+        (sent) => {
+          const joined = Buffer.concat(sent.map(encodeFrame));
+          expect(plain([...PROTO_FRAMING.decode(joined)])).toEqual(plain(sent));
+        },
+      ),
     );
   });
 
   test('a reply is the same bytes as the table of fields would give', () => {
     fc.assert(
       fc.property(sid, fc.uint8Array(), (one, data) => {
-        const frame = PROTO_FRAMING.encodeMessage(one, undefined as never, data);
-        expect(frame).toEqual(encodeFrame({ type: 'msg', sid: one, data }));
+        const event = { kind: 'message', payload: data } as const;
+        expect(PROTO_FRAMING.encodeEvent(one, { ...event, cursor: '' })).toEqual(
+          encodeFrame({ type: 'msg', sid: one, data }),
+        );
+        expect(PROTO_FRAMING.encodeEvent(one, { ...event, cursor: 'c1' })).toEqual(
+          encodeFrame({ type: 'msg', sid: one, data, cursor: 'c1' }),
+        );
       }),
     );
   });
@@ -134,7 +158,7 @@ describe('protobuf frames', () => {
     // open with field 15 = "x" behind its sid.
     const open = Buffer.from([7, 0x1a, 5, 0x08, 1, 0x7a, 1, 0x78]);
     expect([...PROTO_FRAMING.decode(open)]).toMatchObject([{ type: 'open', sid: 1 }]);
-    expect(protoFault(Buffer.from([3, 0x6a, 1, 0])).code).toBe(Close.FRAME_UNKNOWN);
+    expect(protoFault(Buffer.from([4, 0xaa, 1, 1, 0])).code).toBe(Close.FRAME_UNKNOWN);
     expect(protoFault(Buffer.from([0])).code).toBe(Close.FRAME_UNKNOWN);
     expect(protoFault(encodeFrame({ type: 'goaway', reconnect_after_ms: 1, reason: '' })).message).toBe(
       '12 is sent by the gateway alone',
@@ -145,6 +169,12 @@ describe('protobuf frames', () => {
     expect(protoFault('text')).toMatchObject({ code: Close.KIND_WRONG });
     expect(protoFault(Buffer.from([200]))).toMatchObject({ code: Close.FRAME_MALFORMED });
     expect(protoFault(encodeFrame({ type: 'cancel', sid: 0 })).message).toMatch('cancel.sid must be');
+    const msg = { type: 'msg', sid: 1, data: Buffer.from('') };
+    expect(protoFault(encodeFrame({ ...msg, seq: 0 })).message).toMatch('msg.seq must be');
+    // 2^63 is more than a number holds exactly.
+    expect(protoFault(Buffer.from([15, 0x2a, 13, 0x08, 1, 0x18, ...Array(9).fill(0x80), 1])).message).toMatch(
+      'msg.seq must be',
+    );
     expect(protoFault(Buffer.from([5, 0x0a, 3, 0x0a, 1, 0xff]))).toMatchObject({
       code: Close.FRAME_MALFORMED,
     });
@@ -178,8 +208,14 @@ describe('JSON frames', () => {
         expect(JSON.parse(line)).toMatchObject({ type: frame.type });
       }),
     );
-    expect(json.encodeMessage(3, { print: () => '{"a":1}' } as never, bytes({}))).toBe(
-      '{"type":"msg","sid":3,"data":{"a":1}}',
+    const payload = json.printMessage({ print: () => '{"a":"ü"}' } as never, bytes({}));
+    const line = (kind: FrameEvent['kind'], of: Uint8Array, cursor: string) =>
+      Buffer.from(json.encodeEvent(3, { kind, payload: of, cursor })).toString();
+    expect(line('message', payload, '')).toBe('{"type":"msg","sid":3,"data":{"a":"ü"}}');
+    expect(line('message', payload, 'c"1')).toBe('{"type":"msg","sid":3,"data":{"a":"ü"},"cursor":"c\\"1"}');
+    expect(line('caught_up', bytes(''), 'c1')).toBe('{"type":"caught_up","sid":3,"cursor":"c1"}');
+    expect(line('reset', Buffer.from('epoch_changed'), 'c1')).toBe(
+      '{"type":"reset","sid":3,"reason":"epoch_changed","cursor":"c1"}',
     );
   });
 
@@ -193,6 +229,9 @@ describe('JSON frames', () => {
     ['{"type":"cancel","sid":0}', 'cancel.sid must be an integer from 1 to 4294967295'],
     ['{"type":"credit","sid":1,"n":-1}', 'credit.n must be an integer from 1 to 4294967295'],
     ['{"type":"msg","sid":1}', 'msg.data is missing'],
+    ['{"type":"msg","sid":1,"data":1,"seq":0}', 'msg.seq must be an integer from 1 to 9007199254740991'],
+    ['{"type":"msg","sid":1,"data":1,"seq":"1"}', 'msg.seq must be an integer from 1 to 9007199254740991'],
+    ['{"type":"open","sid":1,"cursor":1}', 'open.cursor must be a string'],
     [
       '{"type":"open","sid":1,"headers":{"a":1}}',
       'open.headers must be an object of strings and arrays of strings',
@@ -213,7 +252,7 @@ describe('JSON frames', () => {
   });
 
   test('fields that we do not know, and empty lines, are ignored', () => {
-    expect([...json.decode('{"type":"ping","seq":1}\n\n')]).toEqual([{ type: 'ping' }]);
+    expect([...json.decode('{"type":"ping","other":1}\n\n')]).toEqual([{ type: 'ping' }]);
   });
 });
 

@@ -6,13 +6,17 @@ import { createJsonFraming } from '../gateway/doors/ws_json.js';
 import { type AnyFrame, decodeFrames, encodeFrame, PROTO_FRAMING } from '../gateway/doors/ws_proto.js';
 import { Session } from '../gateway/doors/ws_session.js';
 import type { Socket } from '../gateway/doors/ws_socket.js';
+import { deadline } from '../src/policy/deadline.js';
 import { type Backend, type BackendOptions, bytes, createBackend, identify } from './support/ws_backend.js';
+import { readFrames } from './support/ws_wire.js';
 
 type Sent = AnyFrame & { readonly sid?: number };
 
 /** A socket that keeps what is sent, and that can stall. */
 class FakeSocket implements Socket {
   readonly sent: Sent[] = [];
+  /** Raw writes: how many messages were in each. */
+  readonly writes: number[] = [];
   closed: { code: number; reason: string } | undefined;
   paused = false;
   #stalled: Promise<void> | undefined;
@@ -23,6 +27,20 @@ class FakeSocket implements Socket {
     if (typeof data === 'string') this.sent.push(JSON.parse(data) as Sent);
     else this.sent.push(...(decodeFrames(data) as Iterable<Sent>));
     return this.#stalled ?? Promise.resolve();
+  }
+
+  write(bytes: Uint8Array): void {
+    expect(this.closed).toBeUndefined();
+    const frames = readFrames(bytes);
+    this.writes.push(frames.length);
+    for (const { opcode, payload } of frames) {
+      if (opcode === 1) this.sent.push(JSON.parse(payload.toString()) as Sent);
+      else if (opcode === 2) this.sent.push(...(decodeFrames(payload) as Iterable<Sent>));
+    }
+  }
+
+  isFull(): boolean {
+    return this.#stalled !== undefined;
   }
 
   close(code: number, reason: string): void {
@@ -75,6 +93,8 @@ class FakeSocket implements Socket {
 interface Rig extends Backend {
   readonly socket: FakeSocket;
   readonly session: Session;
+  /** The socket takes bytes again. */
+  flow(): void;
   /** Sends frames, then lets everything that follows from them happen. */
   send(...frames: (object | string)[]): Promise<void>;
 }
@@ -97,6 +117,10 @@ function rig(options?: BackendOptions, token?: string): Rig {
     ...backend,
     socket,
     session,
+    flow: () => {
+      socket.flow();
+      session.roomy();
+    },
     send: async (...frames) => {
       for (const frame of frames) session.receive(typeof frame === 'string' ? frame : JSON.stringify(frame));
       await settle();
@@ -127,16 +151,16 @@ afterEach(() => {
 });
 
 describe('hello', () => {
-  test('is answered by welcome with the session, the limits and no features yet', async () => {
+  test('is answered by welcome with the session, the limits and the features that both know', async () => {
     const { socket, send } = rig();
-    await send({ type: 'hello', token: 'good', features: ['resume'] });
+    await send({ type: 'hello', token: 'good', features: ['renew', 'resume'] });
     expect(socket.sent).toEqual([
       {
         type: 'welcome',
         session: 'r1',
         heartbeat_ms: 25_000,
         limits: { frame_bytes: 4096, streams: 4, queued_messages: 8, queued_bytes: 10_000 },
-        features: [],
+        features: ['resume'],
       },
     ]);
   });
@@ -361,7 +385,7 @@ describe('msg and half_close', () => {
 
 describe('credit from the client', () => {
   test('a deadline that passes while a reply waits for credit ends the call', async () => {
-    const { socket, send, seen } = await greeted();
+    const { socket, send, seen } = await greeted({ policies: [deadline()] });
     await send({ type: 'open', sid: 1, route: 'GET /v1/Watch', credit: 1, deadline_ms: 100 });
     await vi.waitFor(() => expect(socket.types(1)).toEqual(['opened', 'msg', 'end']));
     expect(socket.of(1).at(-1)).toMatchObject({ status: { code: 4 } });
@@ -395,11 +419,11 @@ describe('credit from the client', () => {
   });
 
   test('a stalled socket stops the reading of the service', async () => {
-    const { socket, send, seen } = await greeted();
+    const { socket, send, seen, flow } = await greeted();
     socket.stall();
     await send({ type: 'open', sid: 1, route: 'GET /v1/Watch?50' });
     expect(seen[0]?.produced).toBe(1);
-    socket.flow();
+    flow();
     await settle();
     expect(socket.data(1)).toHaveLength(50);
   });
@@ -500,7 +524,7 @@ test('the protobuf form passes messages through untouched', async () => {
 
 describe('the watch', () => {
   beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
   });
 
   test('pings, and closes after three pings without an answer, cancelling everything', async () => {
@@ -537,19 +561,31 @@ describe('the watch', () => {
 });
 
 describe('drain', () => {
-  test('an idle socket is told and closed', async () => {
+  test('an idle socket is told when it will be closed, and is closed then', async () => {
     const { socket, session, drain } = await greeted();
     drain();
-    session.drain();
-    expect(socket.sent).toMatchObject([{ type: 'goaway', reason: 'the gateway is shutting down' }]);
-    expect(socket.sent[0]?.reconnect_after_ms).toBeLessThanOrEqual(300);
-    expect(socket.closed).toEqual({ code: Close.DRAIN, reason: 'UNAVAILABLE: the gateway is shutting down' });
+    session.drain(120);
+    expect(socket.sent).toMatchObject([
+      { type: 'goaway', reason: 'the gateway is shutting down', reconnect_after_ms: 120 },
+    ]);
+    expect(socket.closed).toBeUndefined();
+    session.leave();
+    expect(socket.closed).toEqual({ code: Close.DRAIN, reason: 'the gateway is shutting down' });
+  });
+
+  test('a socket that has not said hello is closed at its moment', () => {
+    const { socket, session } = rig();
+    session.drain(1);
+    expect(socket.sent).toEqual([]);
+    session.leave();
+    expect(socket.closed?.code).toBe(Close.DRAIN);
   });
 
   test('live calls may end, new ones are refused, then the socket closes', async () => {
     const { socket, session, send } = await greeted();
     await send(open(1, 'Chat'));
-    session.drain();
+    session.drain(1);
+    session.leave();
     await send(open(2, 'Echo', { message: 1 }), { type: 'msg', sid: 1, data: 'last' });
     expect(socket.end(2)?.code).toBe(14);
     expect(socket.data(1)).toEqual(['last']);
@@ -562,8 +598,8 @@ describe('drain', () => {
   test('what still runs at the end of the time is cut with an end', async () => {
     const { socket, session, send, running } = await greeted();
     await send(open(1, 'Never'), open(2, 'Never'));
-    session.drain();
-    session.cut();
+    session.drain(1);
+    session.cut(true);
     expect([socket.end(1)?.code, socket.end(2)?.code]).toEqual([14, 14]);
     expect(socket.closed?.code).toBe(Close.DRAIN);
     expect(running()).toBe(0);
@@ -609,7 +645,8 @@ describe('whatever a client sends', () => {
             if (pause) await send(one);
             else session.receive(typeof one === 'string' ? one : (JSON.stringify(one) ?? ''));
           }
-          if (drains) session.drain();
+          if (drains) session.drain(0);
+          if (drains) session.leave();
           await settle();
           for (let one = 1; one <= 5; one++) {
             const types = socket.types(one);

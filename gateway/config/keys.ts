@@ -1,7 +1,7 @@
 /** The keys that tokens are verified with, read from where they are and refused when they cannot protect anything. */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import type { KeyConfig } from '../config.js';
-import type { ParsedKey } from './schema.js';
+import type { ParsedConfig, ParsedKey } from './schema.js';
 import { type ReadFile, reasonOf } from './sources.js';
 
 /** RFC 7518, 3.2: an HS256 key has at least the size of its hash. */
@@ -64,4 +64,26 @@ function isPrivate(pem: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** The key of the cursors, if one is given; its file is read. The problem never shows it. */
+export function resolveSecret(
+  { secret, secretFile }: ParsedConfig['streams'],
+  readFile: ReadFile,
+): { readonly secret?: string; readonly problem?: string } {
+  if (secret === undefined && secretFile === undefined) return {};
+  if (secret !== undefined && secretFile !== undefined) return { problem: 'expected secret or secretFile' };
+  let value = secret ?? '';
+  if (secretFile !== undefined) {
+    try {
+      value = readFile(secretFile).replace(/\r?\n$/, '');
+    } catch (thrown) {
+      return { problem: `cannot read ${secretFile}: ${reasonOf(thrown)}` };
+    }
+  }
+  const bytes = Buffer.byteLength(value);
+  if (bytes >= MIN_SECRET_BYTES) return { secret: value };
+  return {
+    problem: `a secret has at least ${MIN_SECRET_BYTES} bytes, this one has ${bytes}; openssl rand -hex 32 prints a good one`,
+  };
 }

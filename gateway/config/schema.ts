@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { PROFILES, presetOf } from '../profile.js';
 import { channelRules, RULE_KEYS } from './channel_rules.js';
 import { boolean, duration, header, leaf, MIB, oneOf, size, text, texts, whole, within } from './leaves.js';
+import { broker, streams } from './stream_schema.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -190,9 +191,11 @@ export const SCHEMA = z.strictObject({
     .prefault({}),
   trustedHops: whole('a number', 0, 20).default(0),
   stripHeaders: z.array(header).default([]),
-  channels: boolean().default(false),
   channelRules,
   logLevel: oneOf(LOG_LEVELS).default('info'),
+  broker: broker.optional(),
+  streams,
+  channels: boolean().default(false),
 });
 
 export type ParsedConfig = z.output<typeof SCHEMA>;

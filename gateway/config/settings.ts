@@ -1,6 +1,7 @@
 /** Every setting that has a flag or an environment variable: one table for the parser, the merge and the help. */
 import { HTTP } from './http_settings.js';
 import { DEFAULTS } from './schema.js';
+import { STREAMS } from './stream_settings.js';
 import { printDuration, printSize } from './units.js';
 
 /** One flag of a command. */
@@ -114,13 +115,6 @@ const CONTRACT: readonly Setting[] = [
     env: ['TIDEGATE_RELOAD'],
     help: 'between looks whether the contract has changed; 0 is never; SIGHUP looks at once',
     default: '1s for files, 30s for reflection',
-  },
-  {
-    flag: 'channels',
-    path: ['channels'],
-    env: ['TIDEGATE_CHANNELS'],
-    help: 'serve channels too: publish, subscribe, history and presence (docs/channels.md)',
-    default: 'off',
   },
   {
     flag: 'duplicate-routes',
@@ -289,10 +283,14 @@ export const SETTING_GROUPS: readonly SettingGroup[] = [
   { title: 'Who may call', settings: AUTH },
   { title: 'HTTP', settings: HTTP },
   { title: 'JSON output', settings: JSON_OUTPUT },
+  { title: 'Streams', settings: STREAMS },
   { title: 'Limits (SIZE in bytes or as 64KiB; DURATION in ms or as 30s)', settings: LIMITS },
 ];
 
 export const SETTINGS: readonly Setting[] = SETTING_GROUPS.flatMap(({ settings }) => settings);
+
+/** The secret of the cursors, given by value. */
+export const STREAM_SECRET = 'TIDEGATE_STREAM_SECRET';
 
 /** Keys given by value. They have no flag: the arguments of a process can be read by others on the machine. */
 export const KEY_SETTINGS = [

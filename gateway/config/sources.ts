@@ -4,7 +4,7 @@ import { isMap, LineCounter, parseDocument } from 'yaml';
 import { nearest } from '../../src/nearest.js';
 import type { ParsedFlags } from './flags.js';
 import type { ParsedKey } from './schema.js';
-import { KEY_SETTINGS, SETTINGS, type Setting } from './settings.js';
+import { KEY_SETTINGS, SETTINGS, type Setting, STREAM_SECRET } from './settings.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 export type ReadFile = (path: string) => string;
@@ -48,6 +48,7 @@ export function mergeSources(flags: ParsedFlags, env: Environment, readFile: Rea
       places.set(setting.path.join('.'), found.place);
     }
   }
+  putSecret(tree, env, places, problems);
   const keys = givenKeys(flags, env, problems);
   return { tree, keys, problems, placeOf: (at) => placeOf(at, places, path) };
 }
@@ -83,6 +84,22 @@ function givenKeys(flags: ParsedFlags, env: Environment, problems: string[]): Gi
     if (file !== undefined) return [{ place: file.place, key: { algorithm, keyFile: file.values.at(-1) } }];
     return key === undefined ? [] : [{ place: `environment ${variable}`, key: { algorithm, key } }];
   });
+}
+
+/** The secret of the cursors has no flag either. Whichever way it is given, it replaces what the file says in the other way. */
+function putSecret(tree: Tree, env: Environment, places: Map<string, string>, problems: string[]): void {
+  const path = ['streams', 'secretFile'];
+  const file = places.get(path.join('.'));
+  const secret = env[STREAM_SECRET] || undefined;
+  if (secret === undefined && file === undefined) return;
+  if (secret !== undefined && file !== undefined)
+    problems.push(`${file}: give this or ${STREAM_SECRET}, not both`);
+  if (file !== undefined) {
+    put(tree, ['streams', 'secret'], undefined);
+    return;
+  }
+  put(tree, path, undefined);
+  if (put(tree, ['streams', 'secret'], secret)) places.set('streams.secret', `environment ${STREAM_SECRET}`);
 }
 
 /** Sets a value inside a tree. False when a parent is no mapping: the schema then says so of the parent. */
@@ -155,6 +172,9 @@ function resolvePaths(tree: Tree, folder: string): void {
   for (const name of ['protos', 'includes', 'descriptors', 'serviceConfigs']) {
     if (Array.isArray(contract?.[name])) contract[name] = contract[name].map(resolve);
   }
+  const streams = tree.streams as Tree | undefined;
+  if (typeof streams === 'object' && 'secretFile' in streams)
+    streams.secretFile = resolve(streams.secretFile);
   const keys = (tree.auth as Tree | undefined)?.keys;
   if (!Array.isArray(keys)) return;
   for (const key of keys as (Tree | undefined)[]) {
@@ -174,6 +194,7 @@ export function reasonOf(thrown: unknown): string {
 const VARIABLES = [
   ...SETTINGS.flatMap(({ env }) => env),
   ...KEY_SETTINGS.map(({ variable }) => variable),
+  STREAM_SECRET,
 ].filter((name) => name.startsWith('TIDEGATE_'));
 
 /** Other programs may have TIDEGATE_ variables of their own; one that is a letter away from ours is a spelling mistake. */

@@ -1,6 +1,7 @@
 /** What a door gets: the request that was routed to it, and the gateway that it is a door of. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
+import type { Broker } from '../../src/broker/broker.js';
 import type { Call, Invoke, Metadata } from '../../src/call.js';
 import type { Principal } from '../../src/principal.js';
 import type { StatusError } from '../../src/status.js';
@@ -63,6 +64,8 @@ export interface Gateway {
   readonly agenda: Agenda;
   readonly streams: StreamSettings;
   readonly counts: StreamCounts;
+  /** Remembers what clients of WebSockets have sent; default: in this process. It is that of the broker. */
+  readonly raise?: Broker['raise'];
 }
 
 /** An open call as the draining gateway sees it. */

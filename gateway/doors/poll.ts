@@ -8,7 +8,7 @@ import { serveCall } from '../http/call.js';
 import { printStatus } from '../http/error_body.js';
 import { responseHeaders } from '../http/headers.js';
 import { sendWhole } from '../http/reply.js';
-import { FINISHED } from '../http/resume.js';
+import { FINISHED, isCursor } from '../http/resume.js';
 import type { Endpoint } from '../http/table.js';
 import { spanOf } from '../streams.js';
 import type { Exchange, Gateway, LiveCall } from './door.js';
@@ -81,7 +81,7 @@ export function createPollDoor(gateway: Gateway): (exchange: Exchange) => Promis
     if (!feed.resumable) {
       throw new StatusError(Code.UNIMPLEMENTED, 'query parameter "wait": this stream has no cursors');
     }
-    if (resume?.again === true && resume.cursor !== undefined) counts.resumed(DOOR, feed.resumed);
+    if (isCursor(resume?.cursor)) counts.resumed(DOOR, feed.resumed);
     return new Promise<Answered>((resolve, reject) => {
       const done = (collected: Collected): void => {
         live.leave = undefined;

@@ -9,6 +9,7 @@ import { printStatus } from '../http/error_body.js';
 import { addVary, responseHeaders } from '../http/headers.js';
 import { contentTypeOf, type RawBody, rawBodiesOf, readHttpBody } from '../http/http_body.js';
 import { mayCompress } from '../http/reply.js';
+import { isCursor } from '../http/resume.js';
 import { addTrailers } from '../http/trailers.js';
 import { cut } from '../http/write.js';
 import type { Exchange, Gateway, LiveCall } from './door.js';
@@ -79,6 +80,11 @@ export async function sendStream(
   reply: Reply,
   live: LiveCall,
 ): Promise<void> {
+  const { feed } = reply;
+  if (isCursor(exchange.resume?.cursor) && feed?.resumable === true && !feed.resumed) {
+    // Messages alone cannot say that they do not continue what the client has seen.
+    throw new StatusError(Code.ABORTED, 'query parameter "last_event_id": the stream does not go on there');
+  }
   const accepted = { gateway, exchange, reply, live };
   const raw = rawBodiesOf(exchange.endpoint).response;
   const ended = endAtExpiry(gateway, live);

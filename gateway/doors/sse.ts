@@ -8,6 +8,7 @@ import { serveCall } from '../http/call.js';
 import { type Coding, codingOfStream } from '../http/compress.js';
 import { printStatus } from '../http/error_body.js';
 import { addVary, responseHeaders } from '../http/headers.js';
+import { isCursor } from '../http/resume.js';
 import { jitter } from '../streams.js';
 import type { Exchange, Gateway, LiveCall } from './door.js';
 import { createEventEncoders, endEvent } from './sse_events.js';
@@ -73,7 +74,7 @@ export function createSseDoor(gateway: Gateway): (exchange: Exchange) => Promise
     const { call } = live;
     call.signal.throwIfAborted();
     const feed = feedOf(reply, call.signal);
-    if (resume?.again === true && resume.cursor !== undefined && feed.resumable) {
+    if (isCursor(resume?.cursor) && feed.resumable) {
       gateway.counts.resumed('sse', feed.resumed);
     }
     const coding = codingOf(gateway, exchange);

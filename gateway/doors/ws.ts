@@ -3,16 +3,20 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { StatusError } from '../../src/status.js';
+import { drainError } from '../drain.js';
 import { notFound } from '../http/error.js';
 import { MULTIPLEX_PATH } from '../http/own_paths.js';
+import { readStreamRequest } from '../http/resume.js';
 import type { Caller, Gateway } from './door.js';
+import { Senders } from './ws_acks.js';
 import { bindLater } from './ws_bound.js';
 import { SocketCall } from './ws_call.js';
 import { checkHandshake, checkOrigin, listenEarly, pickProtocol, readOffer, refuse } from './ws_handshake.js';
 import { createJsonFraming } from './ws_json.js';
 import { createLive } from './ws_live.js';
+import { cursorOf } from './ws_open.js';
 import { PROTO_FRAMING } from './ws_proto.js';
-import { drainError, Session } from './ws_session.js';
+import { Session } from './ws_session.js';
 import { attach, ClosingWebSocket, type Connection, createSocket } from './ws_socket.js';
 
 export interface WebSocketDoor {
@@ -34,6 +38,7 @@ interface Handshake {
 export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
   const { limits, timeouts } = gateway.config;
   const live = createLive(timeouts.drainMs);
+  const senders = new Senders(gateway.raise);
   const json = createJsonFraming((status) => gateway.table().codec.printStatus(status));
   const server = new WebSocketServer({
     noServer: true,
@@ -72,7 +77,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     const framing = protocol === 'tidegate.v1.proto' ? PROTO_FRAMING : json;
     const identify = (other: string): Caller => gateway.identify(request, undefined, other);
     accept(handshake, (ws) => {
-      return new Session({ socket: createSocket(ws, socket), framing, gateway, caller, identify });
+      return new Session({ socket: createSocket(ws, socket), framing, gateway, senders, caller, identify });
     });
   };
 
@@ -86,13 +91,15 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     const { protocol, token } = readOffer(request, false);
     const caller = gateway.identify(request, endpoint, token);
     handshake.id = caller.id;
-    const bound = bindLater(endpoint, variables, query);
+    const asked = readStreamRequest(request.headers, endpoint.method, query);
+    const bound = bindLater(endpoint, variables, asked.query);
     const binary = protocol === undefined ? undefined : protocol === 'tidegate.v1.proto';
     // The call ends on the table that it began with.
     const call = new SocketCall({
       gateway: { ...gateway, table: () => table },
       endpoint,
       bound,
+      resume: endpoint.method.serverStreaming ? cursorOf(asked.resume) : undefined,
       caller,
       binary,
     });
@@ -120,7 +127,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
   const open = async (handshake: Handshake): Promise<void> => {
     const { request, socket } = handshake;
     try {
-      if (live.draining) throw drainError(gateway);
+      if (live.draining) throw drainError(gateway.draining);
       checkHandshake(request);
       checkOrigin(request, gateway.config);
       const url = request.url ?? '';

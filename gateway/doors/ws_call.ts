@@ -1,23 +1,44 @@
 /** One call on a WebSocket of its own, opened on the route itself. Normative text: PROTOCOL.md. */
 import { isSingle, type Message, type Reply, type Requests } from '../../src/call.js';
 import { parseJson } from '../../src/codec/json_text.js';
+import { retryInfo } from '../../src/details.js';
 import { Code, StatusError } from '../../src/status.js';
+import { type Feed, SlowConsumerError } from '../../src/stream/feed.js';
+import { feedOf } from '../../src/stream/pump.js';
+import { drainError } from '../drain.js';
+import { expired } from '../expiry.js';
+import { isCursor } from '../http/resume.js';
 import type { Bound, Endpoint } from '../http/table.js';
+import { type Farewell, spanOf } from '../streams.js';
 import type { Caller, Gateway } from './door.js';
 import { Close, closeOf } from './ws_close.js';
+import { encodersOf } from './ws_encoder.js';
 import { Inbox } from './ws_inbox.js';
-import { drainError } from './ws_session.js';
+import { Replies } from './ws_replies.js';
 import type { Connection, Socket } from './ws_socket.js';
-import { createWatch, type Watch } from './ws_watch.js';
+import { resetError } from './ws_stream.js';
+import { Watch } from './ws_watch.js';
 
 export interface SocketCallOptions {
-  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'table' | 'draining' | 'log'>;
+  readonly gateway: Pick<
+    Gateway,
+    'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'streams' | 'counts'
+  >;
   readonly endpoint: Endpoint;
   /** Binds the URL, once; throws StatusError INVALID_ARGUMENT. */
   readonly bound: () => Bound;
+  /** Where the stream of replies shall go on. */
+  readonly resume: string | undefined;
   readonly caller: Caller;
   /** What messages are: chosen by subprotocol, or undefined: the first message of the client decides. */
   readonly binary: boolean | undefined;
+}
+
+interface Ending {
+  /** Default: that of the status. */
+  readonly code?: Close;
+  /** Set when it is the gateway that ends it. */
+  readonly why?: Farewell;
 }
 
 export class SocketCall implements Connection {
@@ -30,6 +51,7 @@ export class SocketCall implements Connection {
   #wanted: () => void = () => {};
   #socket: Socket | undefined;
   #watch: Watch | undefined;
+  #replies: Replies | undefined;
   #binary: boolean | undefined;
   #received = 0;
   #paused = false;
@@ -47,8 +69,9 @@ export class SocketCall implements Connection {
    * rejects with StatusError when one refuses it or the URL does not bind. The service has not answered yet.
    */
   async accepted(): Promise<void> {
-    const { gateway, endpoint, caller, bound } = this.#options;
+    const { gateway, endpoint, caller, bound, resume } = this.#options;
     const { signal } = this.#controller;
+    const { method } = endpoint;
     const wanted = new Promise<void>((resolve, reject) => {
       this.#wanted = () => {
         try {
@@ -64,7 +87,7 @@ export class SocketCall implements Connection {
       };
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
-    this.#reply = gateway.invoke({ ...caller, method: endpoint.method, requests: this.#requests(), signal });
+    this.#reply = gateway.invoke({ ...caller, method, requests: this.#requests(), signal, resume });
     // Whoever loses the race is looked at in `run`, or is of no more interest.
     this.#reply.catch(() => {});
     wanted.catch(() => {});
@@ -91,21 +114,17 @@ export class SocketCall implements Connection {
     return done === true ? this.#options.bound().empty() : value;
   }
 
-  /** Runs the call on its socket to the end. Never rejects. */
+  /** Runs the call on its socket. Resolves when it has ended or its replies flow. Never rejects. */
   async run(socket: Socket): Promise<void> {
     const { gateway, caller } = this.#options;
     this.#socket = socket;
-    this.#watch = createWatch({
-      intervalMs: gateway.config.timeouts.heartbeatMs,
-      ping: () => socket.ping(),
-      dead: () => {
-        this.#stop(new StatusError(Code.CANCELLED, 'the client left'));
-        socket.close(Close.NO_PONG, 'no answer to three pings');
-      },
-    });
+    this.#watch = this.#startWatch(socket);
     try {
-      await this.#deliver(socket);
-      this.#end(undefined);
+      const reply = (await this.#reply) as Reply;
+      if (isSingle(reply.messages)) {
+        await socket.send(this.#print(reply.messages));
+        this.#end(undefined);
+      } else this.#start(socket, feedOf(reply, this.#controller.signal));
     } catch (thrown) {
       if (!this.#ended && !(thrown instanceof StatusError)) {
         gateway.log.error({ err: thrown, call: caller.id }, 'a WebSocket call failed in the gateway');
@@ -114,16 +133,47 @@ export class SocketCall implements Connection {
     }
   }
 
-  async #deliver(socket: Socket): Promise<void> {
-    const { messages } = (await this.#reply) as Reply;
-    if (isSingle(messages)) {
-      await socket.send(this.#print(messages));
-      return;
-    }
-    for await (const message of messages) {
-      if (this.#ended) return;
-      await socket.send(this.#print(message));
-    }
+  #startWatch(socket: Socket): Watch {
+    const { agenda, config, streams } = this.#options.gateway;
+    const span = spanOf(streams, this.#options.caller.principal, config.auth.leewaySeconds);
+    return new Watch({
+      agenda,
+      intervalMs: config.timeouts.heartbeatMs,
+      // Its client knows no cursors, so that it would lose what happens until it is back.
+      span: { ...span, lifeEnds: Number.POSITIVE_INFINITY },
+      ping: () => socket.ping(),
+      dead: () => {
+        this.#stop(new StatusError(Code.CANCELLED, 'the client left'));
+        this.#count('no_pong');
+        socket.close(Close.NO_PONG, 'no answer to three pings');
+      },
+      expired: () => this.#end(expired(), { code: Close.EXPIRED, why: 'expired' }),
+    });
+  }
+
+  #start(socket: Socket, feed: Feed): void {
+    const { endpoint, resume, gateway } = this.#options;
+    if (isCursor(resume) && feed.resumable) gateway.counts.resumed('ws', feed.resumed);
+    const encoders = encodersOf(endpoint);
+    this.#replies = new Replies(
+      {
+        socket,
+        encoder: () => {
+          this.#binary ??= false;
+          return encoders.bare(this.#binary);
+        },
+        sid: 0,
+        counts: gateway.counts,
+        credit: Number.POSITIVE_INFINITY,
+        reset: (reason) => this.#end(resetError(reason), { code: Close.RESET }),
+        ended: (error) => {
+          if (error instanceof SlowConsumerError) this.#end(error, { code: Close.SLOW, why: 'slow' });
+          else this.#end(error);
+        },
+      },
+      feed,
+    );
+    this.#replies.start(feed);
   }
 
   #print(message: Message): string | Uint8Array {
@@ -184,23 +234,38 @@ export class SocketCall implements Connection {
     this.#watch?.alive();
   }
 
-  drain(): void {
-    // One reply is soon there; a stream has no end of its own, and its client has to hear of the drain in time.
-    if (this.#options.endpoint.method.serverStreaming) this.cut();
+  roomy(): void {
+    this.#replies?.roomy();
   }
 
-  cut(): void {
-    this.#end(drainError(this.#options.gateway), Close.DRAIN);
+  drain(): void {
+    // Its client cannot go on elsewhere: the call may come to its end.
+  }
+
+  leave(): void {}
+
+  cut(all: boolean): void {
+    // One reply is soon there; a stream may have no end of its own.
+    if (!all && !this.#options.endpoint.method.serverStreaming) return;
+    const { draining, config } = this.#options.gateway;
+    const { code, message } = drainError(draining);
+    const details = [retryInfo(Math.floor(Math.random() * config.timeouts.drainMs))];
+    this.#end(new StatusError(code, message, { details }), { code: Close.DRAIN, why: 'drain' });
   }
 
   gone(): void {
     this.#stop(new StatusError(Code.CANCELLED, 'the client left'));
   }
 
+  #count(why: Farewell | undefined): void {
+    if (why !== undefined) this.#options.gateway.counts.left('ws', why);
+  }
+
   /** Tells the client how the call ended: the status as a last message, unless it is OK, and the close code. */
-  #end(error: StatusError | undefined, code?: number): void {
+  #end(error: StatusError | undefined, { code, why }: Ending = {}): void {
     if (this.#ended) return;
     this.#stop(error);
+    this.#count(why);
     const socket = this.#socket;
     if (error === undefined) {
       socket?.close(1000, '');
@@ -217,6 +282,7 @@ export class SocketCall implements Connection {
     if (this.#ended) return;
     this.#ended = true;
     this.#watch?.stop();
+    this.#replies?.stop();
     if (error === undefined) {
       this.#inbox.end();
       return;

@@ -3,7 +3,7 @@ import { StatusError } from '../../src/status.js';
 
 /**
  * Codes that are no call's status (those stand in src/status.ts). Ranges are advice: 4000-4099 stop, 4100-4199
- * reconnect with jitter, 4200-4299 reconnect after the told delay.
+ * reconnect with jitter, 4200-4299 reconnect after the told delay, 4300-4399 get a new token first.
  */
 export const Close = {
   /** No hello came in time. */
@@ -19,10 +19,18 @@ export const Close = {
   KIND_WRONG: 4055,
   /** A frame for a sid that was never opened. */
   SID_UNKNOWN: 4056,
+  /** The client reads too slowly for a stream that does not wait. */
+  SLOW: 4101,
   /** Nothing was heard of the client for three heartbeats. */
   NO_PONG: 4103,
+  /** The connection has lasted long enough. */
+  LIFETIME: 4104,
+  /** A route socket: what follows does not continue what the client has seen. */
+  RESET: 4105,
   /** The gateway drains. */
   DRAIN: 4200,
+  /** The token has expired. */
+  EXPIRED: 4300,
 } as const;
 export type Close = (typeof Close)[keyof typeof Close];
 

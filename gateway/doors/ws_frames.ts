@@ -3,6 +3,7 @@
 import type { Message, Metadata } from '../../src/call.js';
 import type { JsonValue } from '../../src/codec/codec.js';
 import type { Detail } from '../../src/status.js';
+import type { StreamEvent } from '../../src/stream/feed.js';
 import type { Binding, Bound } from '../http/table.js';
 import { Close, FrameFault } from './ws_close.js';
 
@@ -26,7 +27,7 @@ export interface Limits {
 export type ClientFrame =
   | { readonly type: 'hello'; readonly token?: string; readonly features: readonly string[] }
   | OpenFrame
-  | { readonly type: 'msg'; readonly sid: number; readonly data: Payload }
+  | MsgFrame
   | { readonly type: 'half_close'; readonly sid: number }
   | { readonly type: 'cancel'; readonly sid: number }
   | { readonly type: 'credit'; readonly sid: number; readonly n: number }
@@ -42,9 +43,31 @@ export interface OpenFrame {
   readonly message?: Payload;
   readonly credit?: number;
   readonly deadline_ms?: number;
+  readonly cursor?: string;
+  readonly idempotency_key?: string;
 }
 
-/** What the gateway sends, except `msg`, which an encoding writes from the message itself. */
+export interface MsgFrame {
+  readonly type: 'msg';
+  readonly sid: number;
+  readonly data: Payload;
+  readonly seq?: number;
+}
+
+export interface OpenedFrame {
+  readonly type: 'opened';
+  readonly sid: number;
+  readonly headers: Metadata;
+  readonly credit: number;
+  /** The next three on a stream of replies, where the feature `resume` is in force; the cursor only on one with cursors. */
+  readonly resumed?: boolean;
+  readonly replay?: boolean;
+  readonly cursor?: string;
+  /** On a call with an idempotency key. */
+  readonly acked?: number;
+}
+
+/** What the gateway sends, except what becomes of the events of a stream: see Framing.encodeEvent. */
 export type ServerFrame =
   | {
       readonly type: 'welcome';
@@ -54,28 +77,44 @@ export type ServerFrame =
       readonly limits: Limits;
       readonly features: readonly string[];
     }
-  | { readonly type: 'opened'; readonly sid: number; readonly headers: Metadata; readonly credit: number }
+  | OpenedFrame
+  | { readonly type: 'bookmark'; readonly sid: number; readonly cursor: string }
+  | { readonly type: 'ack'; readonly sid: number; readonly seq: number }
   | { readonly type: 'credit'; readonly sid: number; readonly n: number }
   | { readonly type: 'end'; readonly sid: number; readonly status: StatusBody; readonly trailers: Metadata }
   | { readonly type: 'goaway'; readonly reconnect_after_ms: number; readonly reason: string }
   | { readonly type: 'ping' }
   | { readonly type: 'pong' };
 
+/** An event of a stream, on its way into a frame. */
+export interface FrameEvent {
+  readonly kind: StreamEvent['kind'];
+  readonly payload: Uint8Array;
+  /** Empty: none is told. */
+  readonly cursor: string;
+}
+
 /** One of the two encodings of the frames. Stateless: one serves all sockets. */
 export interface Framing {
+  /** Of the WebSocket messages. */
+  readonly binary: boolean;
   /** The frames of one WebSocket message, one by one. Throws FrameFault. */
   decode(data: string | Uint8Array): Iterable<ClientFrame>;
   encode(frame: ServerFrame): string | Uint8Array;
-  /** A `msg` frame. */
-  encodeMessage(sid: number, binding: Binding, message: Message): string | Uint8Array;
+  /** What a message is inside a `msg` frame; the same for all who are sent it. Throws StatusError for one that cannot be printed. */
+  readonly printMessage: (binding: Binding, message: Message) => Uint8Array;
+  /** `msg`, `reset` or `caught_up`. `payload` is the printed message, or the reason of the reset. */
+  encodeEvent(sid: number, event: FrameEvent): Uint8Array;
   /** A payload as a request. Throws StatusError INVALID_ARGUMENT. */
   request(bound: Bound, payload: Payload): Message;
 }
 
-/** `sid` and `count` are integers from 1 to 2^32 - 1, `uint32` from 0, `uint64` from 0 to 2^53 - 1. */
+/** `sid` and `count` are integers from 1 to 2^32 - 1, `seq` to 2^53 - 1, `uint32` and `uint64` the same from 0. */
 export type Kind =
   | 'sid'
   | 'count'
+  | 'seq'
+  | 'bool'
   | 'uint32'
   | 'uint64'
   | 'string'
@@ -102,6 +141,7 @@ export interface Shape {
 }
 
 const SID: Field = { name: 'sid', number: 1, kind: 'sid' };
+const CURSOR: Field = { name: 'cursor', number: 2, kind: 'string' };
 
 /** Every frame, in the order of PROTOCOL.md. */
 export const SHAPES: readonly Shape[] = [
@@ -138,6 +178,8 @@ export const SHAPES: readonly Shape[] = [
       { name: 'message', number: 5, kind: 'payload', optional: true },
       { name: 'credit', number: 6, kind: 'uint32', optional: true },
       { name: 'deadline_ms', number: 7, kind: 'count', optional: true },
+      { name: 'cursor', number: 8, kind: 'string', optional: true },
+      { name: 'idempotency_key', number: 9, kind: 'string', optional: true },
     ],
   },
   {
@@ -148,9 +190,23 @@ export const SHAPES: readonly Shape[] = [
       SID,
       { name: 'headers', number: 2, kind: 'metadata' },
       { name: 'credit', number: 3, kind: 'uint32' },
+      { name: 'resumed', number: 4, kind: 'bool', optional: true },
+      { name: 'replay', number: 5, kind: 'bool', optional: true },
+      { name: 'cursor', number: 6, kind: 'string', optional: true },
+      { name: 'acked', number: 7, kind: 'uint64', optional: true },
     ],
   },
-  { type: 'msg', number: 5, sentBy: 'both', fields: [SID, { name: 'data', number: 2, kind: 'payload' }] },
+  {
+    type: 'msg',
+    number: 5,
+    sentBy: 'both',
+    fields: [
+      SID,
+      { name: 'data', number: 2, kind: 'payload' },
+      { name: 'seq', number: 3, kind: 'seq', optional: true },
+      { name: 'cursor', number: 4, kind: 'string', optional: true },
+    ],
+  },
   { type: 'half_close', number: 6, sentBy: 'client', fields: [SID] },
   { type: 'cancel', number: 7, sentBy: 'client', fields: [SID] },
   { type: 'credit', number: 8, sentBy: 'both', fields: [SID, { name: 'n', number: 2, kind: 'count' }] },
@@ -175,6 +231,15 @@ export const SHAPES: readonly Shape[] = [
       { name: 'reason', number: 2, kind: 'string' },
     ],
   },
+  { type: 'bookmark', number: 13, sentBy: 'server', fields: [SID, CURSOR] },
+  { type: 'caught_up', number: 14, sentBy: 'server', fields: [SID, CURSOR] },
+  {
+    type: 'reset',
+    number: 15,
+    sentBy: 'server',
+    fields: [SID, CURSOR, { name: 'reason', number: 3, kind: 'string' }],
+  },
+  { type: 'ack', number: 16, sentBy: 'server', fields: [SID, { name: 'seq', number: 2, kind: 'seq' }] },
 ];
 
 export function malformed(problem: string): FrameFault {

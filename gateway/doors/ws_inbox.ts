@@ -12,6 +12,8 @@ export interface InboxOptions {
   readonly taken?: (message: Message) => void;
   /** The service asks for messages: every policy has accepted the call. Called once. */
   readonly wanted?: () => void;
+  /** The service comes back for another one: the one that it took last has left the gateway. */
+  readonly delivered?: () => void;
 }
 
 /** A queue between a socket and a call. It does not bound itself: its owner reads `size` and `bytes` and acts. */
@@ -20,6 +22,8 @@ export class Inbox implements AsyncIterable<Message> {
   readonly #queue: Message[] = [];
   #bytes = 0;
   #wanted = false;
+  /** Whether a message was taken since the service last came. */
+  #handed = false;
   #ended = false;
   #failure: StatusError | undefined;
   #waiter: Waiter | undefined;
@@ -52,6 +56,7 @@ export class Inbox implements AsyncIterable<Message> {
       return;
     }
     this.#waiter = undefined;
+    this.#handed = true;
     waiter.resolve({ done: false, value: message });
     this.#options.taken?.(message);
   }
@@ -87,8 +92,13 @@ export class Inbox implements AsyncIterable<Message> {
   /** The next message, or the end. */
   next(): Promise<IteratorResult<Message>> {
     this.#want();
+    if (this.#handed) {
+      this.#handed = false;
+      this.#options.delivered?.();
+    }
     const message = this.#queue.shift();
     if (message !== undefined) {
+      this.#handed = true;
       this.#bytes -= message.length;
       this.#options.taken?.(message);
       return Promise.resolve({ done: false, value: message });

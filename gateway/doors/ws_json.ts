@@ -7,6 +7,7 @@ import { Close, FrameFault } from './ws_close.js';
 import {
   type ClientFrame,
   type Field,
+  type FrameEvent,
   type Framing,
   fromClient,
   malformed,
@@ -42,6 +43,10 @@ function metadata(value: JsonValue): Metadata | undefined {
 const READERS: Readonly<Record<string, { read: (value: JsonValue) => unknown; expected: string }>> = {
   sid: { read: (value) => integer(value, 1, UINT32_MAX), expected: 'an integer from 1 to 4294967295' },
   count: { read: (value) => integer(value, 1, UINT32_MAX), expected: 'an integer from 1 to 4294967295' },
+  seq: {
+    read: (value) => integer(value, 1, Number.MAX_SAFE_INTEGER),
+    expected: 'an integer from 1 to 9007199254740991',
+  },
   uint32: { read: (value) => integer(value, 0, UINT32_MAX), expected: 'an integer from 0 to 4294967295' },
   string: { read: (value) => (typeof value === 'string' ? value : undefined), expected: 'a string' },
   strings: { read: strings, expected: 'an array of strings' },
@@ -99,16 +104,33 @@ function* decode(data: string | Uint8Array): Generator<ClientFrame> {
   }
 }
 
+/** Cursors are told where there are any. They are ASCII, but whose they are is not known here. */
+function encodeEvent(sid: number, { kind, payload, cursor }: FrameEvent): Buffer {
+  const tail = cursor === '' ? '}' : `,"cursor":${JSON.stringify(cursor)}}`;
+  if (kind === 'message') {
+    const head = `{"type":"msg","sid":${sid},"data":`;
+    const frame = Buffer.allocUnsafe(head.length + payload.length + Buffer.byteLength(tail));
+    frame.write(head, 'latin1');
+    frame.set(payload, head.length);
+    frame.write(tail, head.length + payload.length);
+    return frame;
+  }
+  const reason = kind === 'reset' ? `,"reason":${JSON.stringify(Buffer.from(payload).toString())}` : '';
+  return Buffer.from(`{"type":"${kind}","sid":${sid}${reason}${tail}`);
+}
+
 /** `printStatus` gives the JSON of a google.rpc.Status: its details need the types of the contract in force. */
 export function createJsonFraming(printStatus: (status: StatusBody) => string): Framing {
   return {
+    binary: false,
     decode,
     encode: (frame) => {
       if (frame.type !== 'end') return JSON.stringify(frame);
       const status = frame.status.code === 0 ? '{"code":0}' : printStatus(frame.status);
       return `{"type":"end","sid":${frame.sid},"status":${status},"trailers":${JSON.stringify(frame.trailers)}}`;
     },
-    encodeMessage: (sid, binding, message) => `{"type":"msg","sid":${sid},"data":${binding.print(message)}}`,
+    printMessage: (binding, message) => Buffer.from(binding.print(message)),
+    encodeEvent,
     request: (bound, payload) => bound.json(payload as JsonValue),
   };
 }

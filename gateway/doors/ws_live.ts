@@ -1,4 +1,5 @@
 /** The connections of the WebSocket door, and how they come to an end when the gateway drains. */
+import { depart, type Moments, momentsOf } from '../drain.js';
 import type { Connection } from './ws_socket.js';
 
 /** How long sockets may take to close after the last call was cut, in ms. */
@@ -10,7 +11,7 @@ export interface Live {
   /** A connection, or a call whose handshake is not over. `terminate` destroys it without a word. */
   add(connection: Connection, terminate: () => void): void;
   remove(connection: Connection): void;
-  /** Tells all, waits for their calls, cuts what still runs after `drainMs`. Resolves when none is left. */
+  /** Tells all, lets each leave at its moment, and cuts what still runs after `drainMs`. Resolves when none is left. */
   drain(): Promise<void>;
 }
 
@@ -31,9 +32,15 @@ export function createLive(drainMs: number): Live {
     });
   };
   const run = async (): Promise<void> => {
-    for (const connection of [...connections.keys()]) connection.drain();
-    await empty(drainMs);
-    for (const connection of [...connections.keys()]) connection.cut();
+    const all = [...connections.keys()];
+    const moments = momentsOf(all.length, drainMs);
+    const leaving = all.map((connection, index) => {
+      const { leaveAt, cutAt } = moments[index] as Moments;
+      return { leaveAt, cutAt, leave: () => connection.leave(), cut: () => connection.cut(false) };
+    });
+    for (const [index, connection] of all.entries()) connection.drain(leaving[index]?.leaveAt ?? 0);
+    await depart(leaving, drainMs, () => connections.size === 0);
+    for (const connection of [...connections.keys()]) connection.cut(true);
     await empty(CLOSE_MS);
     for (const terminate of [...connections.values()]) terminate();
     await empty(CLOSE_MS);
@@ -44,7 +51,9 @@ export function createLive(drainMs: number): Live {
     },
     add(connection, terminate) {
       connections.set(connection, terminate);
-      if (drained !== undefined) connection.drain();
+      if (drained === undefined) return;
+      connection.drain(0);
+      connection.leave();
     },
     remove(connection) {
       connections.delete(connection);

@@ -6,6 +6,7 @@ import { Close, FrameFault } from './ws_close.js';
 import {
   type ClientFrame,
   type Field,
+  type FrameEvent,
   type Framing,
   fromClient,
   type Limits,
@@ -21,7 +22,7 @@ export type AnyFrame = { readonly type: string } & Readonly<Record<string, unkno
 
 const BY_TYPE: ReadonlyMap<string, Shape> = new Map(SHAPES.map((shape) => [shape.type, shape]));
 const BY_NUMBER: ReadonlyMap<number, Shape> = new Map(SHAPES.map((shape) => [shape.number, shape]));
-const VARINTS: ReadonlySet<string> = new Set(['sid', 'count', 'uint32', 'uint64']);
+const VARINTS: ReadonlySet<string> = new Set(['sid', 'count', 'seq', 'bool', 'uint32', 'uint64']);
 
 const key = (number: number, wire: WireType): number => (number << 3) | wire;
 
@@ -84,8 +85,12 @@ function writeField(writer: BinaryWriter, { number, kind }: Field, value: unknow
       writeStatus(writer, value as StatusBody);
       writer.join();
       return;
+    case 'seq':
     case 'uint64':
       writer.tag(number, WireType.Varint).uint64(value as number);
+      return;
+    case 'bool':
+      writer.tag(number, WireType.Varint).bool(value as boolean);
       return;
     default:
       writer.tag(number, WireType.Varint).uint32(value as number);
@@ -189,8 +194,11 @@ function readField(reader: BinaryReader, { kind }: Field, before: unknown): unkn
       return readLimits(reader.bytes());
     case 'status':
       return readStatus(reader.bytes());
+    case 'seq':
     case 'uint64':
       return Number(reader.uint64());
+    case 'bool':
+      return reader.bool();
     default:
       return reader.uint32();
   }
@@ -205,6 +213,10 @@ function presetOf({ kind, optional }: Field): unknown {
   if (kind === 'string') return '';
   if (kind === 'limits') return readLimits(EMPTY);
   return kind === 'status' ? readStatus(EMPTY) : 0;
+}
+
+function isSeq(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) > 0;
 }
 
 function readShape(shape: Shape, bytes: Uint8Array): AnyFrame {
@@ -222,6 +234,9 @@ function readShape(shape: Shape, bytes: Uint8Array): AnyFrame {
   for (const { name, kind } of shape.fields) {
     if ((kind === 'sid' || kind === 'count') && frame[name] === 0) {
       throw malformed(`${shape.type}.${name} must be an integer from 1 to 4294967295`);
+    }
+    if (kind === 'seq' && frame[name] !== undefined && !isSeq(frame[name])) {
+      throw malformed(`${shape.type}.${name} must be an integer from 1 to 9007199254740991`);
     }
   }
   return frame;
@@ -269,16 +284,25 @@ function* decode(data: string | Uint8Array): Generator<ClientFrame> {
 }
 
 /** A `msg` frame around bytes that are copied once. */
-function encodeMessage(sid: number, _binding: unknown, message: Uint8Array): Uint8Array {
+function encodeMsg(sid: number, message: Uint8Array, cursor: string): Uint8Array {
   const writer = new BinaryWriter();
   writer.fork().tag(5, WireType.LengthDelimited).fork();
   writer.tag(1, WireType.Varint).uint32(sid).tag(2, WireType.LengthDelimited).bytes(message);
+  if (cursor !== '') writer.tag(4, WireType.LengthDelimited).string(cursor);
   return writer.join().join().finish();
 }
 
+function encodeEvent(sid: number, { kind, payload, cursor }: FrameEvent): Uint8Array {
+  if (kind === 'message') return encodeMsg(sid, payload, cursor);
+  if (kind === 'caught_up') return encodeFrame({ type: 'caught_up', sid, cursor });
+  return encodeFrame({ type: 'reset', sid, cursor, reason: Buffer.from(payload).toString() });
+}
+
 export const PROTO_FRAMING: Framing = {
+  binary: true,
   decode,
   encode: encodeFrame,
-  encodeMessage,
+  printMessage: (_binding, message) => message,
+  encodeEvent,
   request: (bound, payload) => bound.bytes(payload as Uint8Array),
 };

@@ -1,18 +1,29 @@
 /** The multiplex machine: many calls on one WebSocket. Normative text: PROTOCOL.md, in the order of `#take`. */
 import { Code, StatusError } from '../../src/status.js';
-import { effectiveTimeout } from '../http/request.js';
+import { SlowConsumerError } from '../../src/stream/feed.js';
+import { drainError } from '../drain.js';
+import { expired } from '../expiry.js';
+import { type Farewell, spanOf } from '../streams.js';
 import type { Caller, Gateway } from './door.js';
+import { Senders } from './ws_acks.js';
 import { Close, closeOf, closeOfThrown, FrameFault } from './ws_close.js';
+import { Departure, type Reason } from './ws_departure.js';
 import type { ClientFrame, Framing, OpenFrame, ServerFrame } from './ws_frames.js';
-import { callId, callMetadata, resolveOpen } from './ws_open.js';
+import { type Feature, featuresOf, welcomeFrame } from './ws_hello.js';
+import { openStream } from './ws_open.js';
 import type { Connection, Socket } from './ws_socket.js';
-import { endFrame, Stream, type StreamHost } from './ws_stream.js';
-import { createWatch, type Watch } from './ws_watch.js';
+import { endFrame, type Stream, type StreamHost } from './ws_stream.js';
+import { Watch } from './ws_watch.js';
 
 export interface SessionOptions {
   readonly socket: Socket;
   readonly framing: Framing;
-  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'table' | 'draining' | 'log'>;
+  readonly gateway: Pick<
+    Gateway,
+    'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'streams' | 'counts'
+  >;
+  /** Who sends numbered messages, on whichever socket; default: on this one alone. */
+  readonly senders?: Senders;
   /** Who the handshake said it is. */
   readonly caller: Caller;
   /** The same with another token, from hello. Throws StatusError UNAUTHENTICATED. */
@@ -28,18 +39,24 @@ export class Session implements Connection, StreamHost {
   readonly #options: SessionOptions;
   readonly #streams = new Map<number, Stream>();
   readonly #helloTimer: NodeJS.Timeout;
+  readonly #senders: Senders;
   #state: 'greeting' | 'open' | 'closed' = 'greeting';
   #caller: Caller;
   #watch: Watch | undefined;
   /** The greatest sid so far: a lower one that is not live has ended. */
   #lastSid = 0;
-  #draining = false;
+  #features: ReadonlySet<Feature> = new Set();
+  readonly #departure = new Departure({
+    isFree: () => [...this.#streams.values()].every(({ resumable }) => resumable),
+    close: ({ code, text, why }) => this.#farewell(code, text, why),
+  });
   #unsent = 0;
   #reading = true;
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#caller = options.caller;
+    this.#senders = options.senders ?? new Senders();
     const { helloMs } = this.gateway.config.timeouts;
     this.#helloTimer = setTimeout(() => {
       this.#close(Close.HELLO_LATE, `no hello within ${helloMs} ms`);
@@ -52,6 +69,14 @@ export class Session implements Connection, StreamHost {
 
   get framing(): Framing {
     return this.#options.framing;
+  }
+
+  get socket(): Socket {
+    return this.#options.socket;
+  }
+
+  get features(): ReadonlySet<Feature> {
+    return this.#features;
   }
 
   get #over(): boolean {
@@ -100,7 +125,7 @@ export class Session implements Connection, StreamHost {
         this.#open(frame);
         break;
       case 'msg':
-        this.#find(frame)?.message(frame.data);
+        this.#find(frame)?.message(frame.data, frame.seq);
         break;
       case 'half_close':
         this.#find(frame)?.halfClose();
@@ -119,33 +144,35 @@ export class Session implements Connection, StreamHost {
     }
   }
 
-  #hello({ token }: Frame<'hello'>): void {
+  #hello({ token, features }: Frame<'hello'>): void {
     if (this.#state !== 'greeting') throw new FrameFault(Close.HELLO_TWICE, 'a second hello');
     clearTimeout(this.#helloTimer);
     const { caller, identify } = this.#options;
     // The handshake's id stays the session's, whatever the token.
     if (token !== undefined) this.#caller = { ...identify(token), id: caller.id };
-    const { limits, timeouts } = this.gateway.config;
-    const { expiresAt } = this.#caller.principal;
+    this.#features = featuresOf(features);
     this.#state = 'open';
-    this.#watch = createWatch({
-      intervalMs: timeouts.heartbeatMs,
-      ping: () => this.control({ type: 'ping' }),
-      dead: () => this.#close(Close.NO_PONG, 'no answer to three pings'),
+    this.#watch = this.#startWatch();
+    this.control(welcomeFrame(this.gateway.config, this.#caller, this.#features));
+  }
+
+  #startWatch(): Watch {
+    const { agenda, streams, config } = this.gateway;
+    const span = spanOf(streams, this.#caller.principal, config.auth.leewaySeconds);
+    return new Watch({
+      agenda,
+      intervalMs: config.timeouts.heartbeatMs,
+      span: this.#features.has('resume') ? span : { ...span, lifeEnds: Number.POSITIVE_INFINITY },
+      ping: () => this.#beat(),
+      dead: () => this.#farewell(Close.NO_PONG, 'no answer to three pings', 'no_pong'),
+      expired: () => this.#expire(),
+      aged: () => this.#age(),
     });
-    this.control({
-      type: 'welcome',
-      session: caller.id,
-      heartbeat_ms: timeouts.heartbeatMs,
-      ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
-      limits: {
-        frame_bytes: limits.frameBytes,
-        streams: limits.streamsPerSocket,
-        queued_messages: limits.queuedMessages,
-        queued_bytes: limits.bodyBytes,
-      },
-      features: [],
-    });
+  }
+
+  #beat(): void {
+    for (const stream of this.#streams.values()) stream.bookmark();
+    this.control({ type: 'ping' });
   }
 
   #open(frame: OpenFrame): void {
@@ -157,7 +184,14 @@ export class Session implements Connection, StreamHost {
         throw new StatusError(Code.INVALID_ARGUMENT, `open: sid ${sid} ${problem}`);
       }
       this.#lastSid = sid;
-      const stream = this.#begin(frame);
+      const stream = openStream(frame, {
+        host: this,
+        table: this.gateway.table(),
+        caller: this.#caller,
+        senders: this.#senders,
+        live: this.#streams.size,
+        leaving: this.#departure.reason?.text,
+      });
       this.#streams.set(sid, stream);
       stream.run().catch((thrown: unknown) => this.#fail(thrown));
     } catch (thrown) {
@@ -167,46 +201,11 @@ export class Session implements Connection, StreamHost {
     }
   }
 
-  /** Throws StatusError for an open that cannot become a call. */
-  #begin(frame: OpenFrame): Stream {
-    const { config } = this.gateway;
-    const { principal } = this.#caller;
-    const { streamsPerSocket, headerBytes } = config.limits;
-    if (this.#draining) throw drainError(this.gateway);
-    if (this.#streams.size >= streamsPerSocket) {
-      throw new StatusError(
-        Code.RESOURCE_EXHAUSTED,
-        `open: ${streamsPerSocket} calls are open on this socket`,
-      );
-    }
-    if (principal.expiresAt !== undefined && principal.expiresAt <= Date.now()) {
-      throw new StatusError(Code.UNAUTHENTICATED, 'token: expired since this socket was opened');
-    }
-    const { endpoint, bound } = resolveOpen(this.gateway.table(), frame);
-    const timeout = effectiveTimeout(frame.deadline_ms, endpoint, config.timeouts);
-    return new Stream({
-      host: this,
-      sid: frame.sid,
-      endpoint,
-      bound,
-      message: frame.message,
-      credit: frame.credit,
-      id: callId(frame, this.#caller),
-      metadata: callMetadata(frame, this.#caller, headerBytes),
-      principal,
-      deadline: timeout === undefined ? undefined : Date.now() + timeout,
-    });
-  }
-
   /** The live stream of a frame, or undefined for one that has ended. Throws FrameFault if there was none. */
   #find({ type, sid }: { readonly type: string; readonly sid: number }): Stream | undefined {
     if (sid > this.#lastSid)
       throw new FrameFault(Close.SID_UNKNOWN, `${type} for sid ${sid}, which was never opened`);
     return this.#streams.get(sid);
-  }
-
-  send(data: string | Uint8Array): Promise<void> {
-    return this.#state === 'closed' ? Promise.resolve() : this.#options.socket.send(data);
   }
 
   control(frame: ServerFrame): void {
@@ -235,37 +234,66 @@ export class Session implements Connection, StreamHost {
     return bytes;
   }
 
-  ended(sid: number): void {
+  ended(sid: number, error: StatusError | undefined): void {
     this.#streams.delete(sid);
-    if (this.#draining && this.#streams.size === 0) this.#closeDrained();
+    if (error instanceof SlowConsumerError && this.#state !== 'closed') this.#tooSlow();
+    this.#departure.check();
   }
 
-  drain(): void {
-    if (this.#draining || this.#state === 'closed') return;
-    this.#draining = true;
-    const { drainMs } = this.gateway.config.timeouts;
-    if (this.#state === 'open') {
-      const { message } = drainError(this.gateway);
-      this.control({
-        type: 'goaway',
-        reconnect_after_ms: Math.floor(Math.random() * drainMs),
-        reason: message,
-      });
+  /** A stream that waits for credit is slow by itself; a socket that takes nothing would not even take the end of it. */
+  #tooSlow(): void {
+    if (this.socket.isFull()) this.#farewell(Close.SLOW, 'the client reads too slowly', 'slow');
+    else this.gateway.counts.left('ws', 'slow');
+  }
+
+  roomy(): void {
+    for (const stream of this.#streams.values()) stream.roomy();
+  }
+
+  drain(leaveMs: number): void {
+    if (this.#state === 'closed') return;
+    const { message } = drainError(this.gateway.draining);
+    this.#giveUp({ code: Close.DRAIN, text: message, why: 'drain' }, leaveMs);
+  }
+
+  leave(): void {
+    this.#departure.leave();
+  }
+
+  cut(all: boolean): void {
+    for (const stream of [...this.#streams.values()]) {
+      if (all ? !stream.resumable : stream.isCutEarly) stream.fail(drainError(this.gateway.draining));
     }
-    if (this.#streams.size === 0) this.#closeDrained();
+    this.leave();
   }
 
-  cut(): void {
-    for (const stream of [...this.#streams.values()]) stream.fail(drainError(this.gateway));
-    this.#closeDrained();
+  #age(): void {
+    const text = 'the connection has lasted long enough';
+    this.#giveUp({ code: Close.LIFETIME, text, why: 'lifetime' }, 0);
+    this.leave();
   }
 
-  #closeDrained(): void {
-    this.#close(Close.DRAIN, closeOf(drainError(this.gateway)).reason);
+  #giveUp(reason: Reason, leaveMs: number): void {
+    this.#departure.announce(reason);
+    if (this.#state !== 'open') return;
+    this.control({ type: 'goaway', reconnect_after_ms: leaveMs, reason: reason.text });
+  }
+
+  #expire(): void {
+    const error = expired();
+    for (const stream of [...this.#streams.values()]) stream.fail(error);
+    this.#farewell(Close.EXPIRED, closeOf(error).reason, 'expired');
   }
 
   gone(): void {
     this.#stop();
+  }
+
+  /** A close that is not the client's doing. */
+  #farewell(code: number, reason: string, why: Farewell): void {
+    if (this.#state === 'closed') return;
+    this.gateway.counts.left('ws', why);
+    this.#close(code, reason);
   }
 
   #close(code: number, reason: string): void {
@@ -282,12 +310,4 @@ export class Session implements Connection, StreamHost {
     const left = new StatusError(Code.CANCELLED, 'the client left');
     for (const stream of [...this.#streams.values()]) stream.fail(left);
   }
-}
-
-/** Why the gateway takes no more calls. */
-export function drainError({ draining }: Pick<Gateway, 'draining'>): StatusError {
-  const reason: unknown = draining.reason;
-  return reason instanceof StatusError
-    ? reason
-    : new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down');
 }

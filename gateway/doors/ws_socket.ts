@@ -6,6 +6,13 @@ import { Close } from './ws_close.js';
 export interface Socket {
   /** Resolves when it is safe to send more, which is also when the socket has gone. Never rejects. */
   send(data: string | Uint8Array): Promise<void>;
+  /**
+   * Whole frames of RFC 6455 as they are, in order with what is sent: for bytes that many sockets share. Not while it is full, as far as the
+   * caller can wait; the connection hears when it is `roomy`.
+   */
+  write(frames: Uint8Array): void;
+  /** Whether the client does not take what was written. */
+  isFull(): boolean;
   /** The closing handshake, after everything sent so far. The reason is at most 123 bytes. */
   close(code: number, reason: string): void;
   /** Stops and starts reading. A few messages that were already read may still come after `pause`. */
@@ -20,10 +27,14 @@ export interface Connection {
   receive(data: string | Uint8Array): void;
   /** Anything was heard of the client that is no message. */
   alive(): void;
-  /** The gateway drains: no new calls. */
-  drain(): void;
-  /** The time to drain is over: ends what still runs, and closes. */
-  cut(): void;
+  /** The socket takes bytes again. */
+  roomy(): void;
+  /** The gateway drains: no new calls, and the client is to come back after `leaveMs`. */
+  drain(leaveMs: number): void;
+  /** That moment has come: closes as soon as nothing is open that the client could not resume. */
+  leave(): void;
+  /** Ends the streams that the client could not resume; with `all`, whatever still runs, and closes. */
+  cut(all: boolean): void;
   /** The client left. Cancels everything. */
   gone(): void;
 }
@@ -31,8 +42,8 @@ export interface Connection {
 /** Bytes that wait in the process for one socket before its calls stop reading from their services. */
 export const HIGH_WATER = 65_536;
 
-/** How long a client that seemed dead may take to show that it is not, in ms. */
-const LAST_CHANCE_MS = 1000;
+/** How long a client that seemed dead may take to show that it is not, and one that is too slow to read that it is, in ms. */
+const LAST_CHANCE_MS: Readonly<Record<number, number>> = { [Close.NO_PONG]: 1000, [Close.SLOW]: 10_000 };
 
 /** While reading is paused, only a failing write shows that the client has gone: one is tried this often, in ms. */
 const PROBE_MS = 500;
@@ -89,12 +100,19 @@ export function createSocket(ws: WebSocket, raw: Duplex): Socket {
       });
       return drained;
     },
+    write(frames) {
+      // The ws package writes a frame in one turn when it does not compress, so that ours cannot come between its parts; after its close
+      // frame nothing may come at all.
+      if (ws.readyState === WebSocket.OPEN && raw.writable && frames.length > 0) raw.write(frames);
+    },
+    isFull: () => raw.writableNeedDrain,
     close(code, reason) {
       clearInterval(probe);
       ws.resume();
       ws.close(code, reason);
-      if (code !== Close.NO_PONG) return;
-      const timer = setTimeout(() => ws.terminate(), LAST_CHANCE_MS);
+      const lastChanceMs = LAST_CHANCE_MS[code];
+      if (lastChanceMs === undefined) return;
+      const timer = setTimeout(() => ws.terminate(), lastChanceMs);
       ws.once('close', () => clearTimeout(timer));
     },
     pause() {
@@ -113,6 +131,11 @@ export function createSocket(ws: WebSocket, raw: Duplex): Socket {
 /** Binds what lives on a socket to its events. Calls `done` once, when the socket is gone. */
 export function attach(ws: WebSocket, raw: Duplex, connection: Connection, done: () => void): void {
   const gone = (): void => connection.gone();
+  const roomy = (): void => {
+    // Somebody reads: a slow client may take its time to come to our ping.
+    connection.alive();
+    connection.roomy();
+  };
   ws.on('message', (data: Buffer, isBinary) => connection.receive(isBinary ? data : data.toString()));
   ws.on('pong', () => connection.alive());
   ws.on('ping', () => connection.alive());
@@ -121,6 +144,7 @@ export function attach(ws: WebSocket, raw: Duplex, connection: Connection, done:
   // already answered; 'end' is a client that left without a word. Neither waits for what we still had to send.
   ws.on('closing', gone);
   raw.once('end', gone);
+  raw.on('drain', roomy);
   ws.on('error', gone);
   ws.once('close', () => {
     connection.gone();

@@ -3,24 +3,33 @@ import { isSingle, type Message, type Metadata, type Reply, type Requests } from
 import { DEADLINE_TEXT, LONGEST_TIMER } from '../../src/policy/deadline.js';
 import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
+import type { Feed } from '../../src/stream/feed.js';
+import { feedOf } from '../../src/stream/pump.js';
 import { responseHeaders } from '../http/headers.js';
+import { isCursor } from '../http/resume.js';
 import type { Bound, Endpoint } from '../http/table.js';
 import type { Gateway } from './door.js';
-import type { Framing, Payload, ServerFrame } from './ws_frames.js';
-import { Inbox } from './ws_inbox.js';
+import { Acks, type Sender } from './ws_acks.js';
+import { encodersOf } from './ws_encoder.js';
+import type { Framing, OpenedFrame, Payload, ServerFrame } from './ws_frames.js';
+import type { Feature } from './ws_hello.js';
+import { Replies } from './ws_replies.js';
+import type { Socket } from './ws_socket.js';
+import { Upload } from './ws_upload.js';
 
 /** What a stream needs of the socket it is on. */
 export interface StreamHost {
-  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'log'>;
+  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'log' | 'counts'>;
   readonly framing: Framing;
-  /** A reply: resolves when it is safe to send more. */
-  send(data: string | Uint8Array): Promise<void>;
-  /** Any other frame. */
+  readonly socket: Pick<Socket, 'write' | 'isFull'>;
+  /** Those that are in force. */
+  readonly features: ReadonlySet<Feature>;
+  /** Any frame but those of a stream of replies. */
   control(frame: ServerFrame): void;
   /** Bytes of the client that wait for services, over all streams of the socket. */
   queuedBytes(): number;
-  /** The stream has sent its end. */
-  ended(sid: number): void;
+  /** The stream is over, and has sent its end unless the socket closes: why, unless it is OK. */
+  ended(sid: number, error: StatusError | undefined): void;
 }
 
 export interface StreamOptions {
@@ -29,6 +38,10 @@ export interface StreamOptions {
   readonly endpoint: Endpoint;
   /** Binds the URL, once; throws StatusError INVALID_ARGUMENT. Called when every policy has accepted the call. */
   readonly bound: () => Bound;
+  /** Where the stream of replies shall go on. */
+  readonly resume: string | undefined;
+  /** Remembers what this client has sent. */
+  readonly sender: Sender | undefined;
   /** The request, or the first of a client stream. */
   readonly message: Payload | undefined;
   /** Replies that may be sent before the client grants more; undefined: no limit. */
@@ -45,27 +58,34 @@ export class Stream {
   readonly #options: StreamOptions;
   readonly #controller = new AbortController();
   /** Of a client stream. */
-  readonly #inbox: Inbox | undefined;
-  /** What came before every policy had accepted the call: not looked at yet. */
-  #early: Payload[] | undefined = [];
-  #halfClosed = false;
-  /** Messages that the client may still send before we grant more. */
-  #window: number;
-  #taken = 0;
-  /** Replies that we may still send before the client grants more. */
+  readonly #upload: Upload | undefined;
+  readonly #acks: Acks | undefined;
+  /** Of a stream of replies, once it was accepted. */
+  #replies: Replies | undefined;
+  #resumable = false;
+  /** Replies that we may send before the client grants more, until there is a stream of them. */
   #credit: number;
   #creditCame: (() => void) | undefined;
   #ended = false;
 
   constructor(options: StreamOptions) {
     this.#options = options;
-    const { clientStreaming } = options.endpoint.method;
-    this.#window = clientStreaming ? this.#limits.queuedMessages : 0;
     this.#credit = options.credit ?? Number.POSITIVE_INFINITY;
-    if (clientStreaming) {
-      this.#inbox = new Inbox({ taken: () => this.#tookOne(), wanted: () => this.#wanted() });
-      if (options.message !== undefined) this.message(options.message);
-    }
+    if (!options.endpoint.method.clientStreaming) return;
+    const { host, sender, bound } = options;
+    const fail = (error: StatusError): void => this.fail(error);
+    if (host.features.has('ack')) this.#acks = new Acks({ sender, send: (seq) => this.#acked(seq), fail });
+    this.#upload = new Upload({
+      framing: host.framing,
+      bound,
+      queuedMessages: this.#limits.queuedMessages,
+      queuedBytes: this.#limits.bodyBytes,
+      waiting: () => host.queuedBytes(),
+      grant: (n) => this.#control({ type: 'credit', sid: options.sid, n }),
+      acks: this.#acks,
+      fail,
+    });
+    if (options.message !== undefined) this.#upload.message(options.message);
   }
 
   get #limits() {
@@ -74,12 +94,22 @@ export class Stream {
 
   /** Bytes that wait for the service. */
   get queuedBytes(): number {
-    return this.#inbox?.bytes ?? 0;
+    return this.#upload?.inbox.bytes ?? 0;
+  }
+
+  /** Whether the client can go on with it on another socket. */
+  get resumable(): boolean {
+    return this.#resumable;
+  }
+
+  /** Whether it is ended by a drain before the time is over: a stream may have no end of its own, and its client begins anew elsewhere. */
+  get isCutEarly(): boolean {
+    return !this.#resumable && this.#replies !== undefined;
   }
 
   /** Makes the call and sends what comes of it. Never rejects. */
   async run(): Promise<void> {
-    const { host, endpoint, id, metadata, principal, deadline } = this.#options;
+    const { host, endpoint, id, metadata, principal, deadline, resume } = this.#options;
     try {
       const requests = this.#requests();
       const { method } = endpoint;
@@ -92,6 +122,7 @@ export class Stream {
         principal,
         signal,
         deadline,
+        resume: method.serverStreaming ? resume : undefined,
       });
       if (!this.#ended) await this.#deliver(reply);
     } catch (thrown) {
@@ -103,33 +134,70 @@ export class Stream {
   }
 
   #requests(): Requests {
-    if (this.#inbox !== undefined) return this.#inbox;
+    if (this.#upload !== undefined) return this.#upload.inbox;
     const { message, bound, host } = this.#options;
     return () => (message === undefined ? bound().empty() : host.framing.request(bound(), message));
   }
 
   async #deliver(reply: Reply): Promise<void> {
-    const { host, sid } = this.#options;
-    const credit = this.#inbox === undefined ? 0 : this.#limits.queuedMessages;
-    host.control({ type: 'opened', sid, headers: shown(reply.headers), credit });
-    if (isSingle(reply.messages)) await this.#reply(reply.messages);
-    else {
-      for await (const message of reply.messages) {
-        if (!this.#ended) await this.#reply(message);
-        if (this.#ended) return;
-      }
+    const acked = this.#options.sender === undefined ? undefined : await this.#acks?.known();
+    if (this.#ended) return;
+    if (isSingle(reply.messages)) {
+      this.#opened(reply, { ...(acked !== undefined && { acked }) });
+      await this.#single(reply.messages);
+      this.#end(undefined, reply.trailers());
+      return;
     }
-    this.#end(undefined, reply.trailers());
+    const feed = feedOf(reply, this.#controller.signal);
+    const { resumable, resumed, replay, cursor } = feed;
+    this.#resumable = resumable && this.#cursors;
+    this.#opened(reply, {
+      ...(this.#cursors && { resumed, replay, ...(cursor !== '' && { cursor }) }),
+      ...(acked !== undefined && { acked }),
+    });
+    this.#start(feed);
   }
 
-  /** Sends one reply, when the client has room for it. */
-  async #reply(message: Message): Promise<void> {
+  /** Whether the client is told cursors, and of resets. */
+  get #cursors(): boolean {
+    return this.#options.host.features.has('resume');
+  }
+
+  #opened({ headers }: Reply, rest: Partial<OpenedFrame>): void {
+    const { sid } = this.#options;
+    const credit = this.#upload === undefined ? 0 : this.#limits.queuedMessages;
+    this.#control({ type: 'opened', sid, headers: shown(headers), credit, ...rest });
+  }
+
+  #start(feed: Feed): void {
+    const { host, sid, endpoint, resume } = this.#options;
+    const { counts } = host.gateway;
+    if (isCursor(resume) && feed.resumable) counts.resumed('ws', feed.resumed);
+    const encoder = encodersOf(endpoint).framed({ framing: host.framing, sid, cursors: this.#cursors });
+    this.#replies = new Replies(
+      {
+        socket: host.socket,
+        encoder: () => encoder,
+        sid,
+        counts,
+        credit: this.#credit,
+        reset: (reason) => {
+          if (!this.#cursors) this.fail(resetError(reason));
+        },
+        ended: (error, trailers) => this.#end(error, trailers),
+      },
+      feed,
+    );
+    this.#replies.start(feed);
+  }
+
+  /** Sends the one reply, when the client has room for it. */
+  async #single(message: Message): Promise<void> {
     const { host, sid, endpoint } = this.#options;
-    // The message is taken from the service before the credit is there, so that the end needs no credit.
     if (this.#credit <= 0) await this.#waitForCredit();
     if (this.#ended) return;
-    this.#credit--;
-    await host.send(host.framing.encodeMessage(sid, endpoint.binding, message));
+    const encoder = encodersOf(endpoint).framed({ framing: host.framing, sid, cursors: false });
+    host.socket.write(encoder.frames(encoder.encode({ kind: 'message', message, cursor: '' }), sid));
   }
 
   /** Until the client grants credit or the call has ended; the deadline ends it too, though nobody reads the reply then. */
@@ -148,69 +216,52 @@ export class Stream {
   }
 
   /** A message of the client. Ends the stream if it does not fit. */
-  message(payload: Payload): void {
-    if (this.#inbox === undefined) {
-      this.#invalid(`msg: ${this.#options.endpoint.method.name} takes one message, which stands in open`);
-    } else if (this.#halfClosed) {
-      this.#invalid('msg after half_close');
-    } else if (this.#window <= 0) {
-      this.#exhausted(
-        `msg: ${this.#limits.queuedMessages} messages wait for the service: send no more without credit`,
+  message(payload: Payload, seq: number | undefined): void {
+    const { name } = this.#options.endpoint.method;
+    if (this.#upload !== undefined) this.#upload.message(payload, seq);
+    else {
+      this.fail(
+        new StatusError(Code.INVALID_ARGUMENT, `msg: ${name} takes one message, which stands in open`),
       );
-    } else {
-      this.#window--;
-      if (this.#early === undefined) this.#accept(this.#inbox, payload);
-      else this.#early.push(payload);
-    }
-  }
-
-  #accept(inbox: Inbox, payload: Payload): void {
-    const { host, bound } = this.#options;
-    try {
-      inbox.push(host.framing.request(bound(), payload));
-    } catch (thrown) {
-      this.fail(StatusError.from(thrown));
-      return;
-    }
-    if (inbox.bytes > 0 && host.queuedBytes() > this.#limits.bodyBytes) {
-      this.#exhausted(`msg: more than ${this.#limits.bodyBytes} bytes on this socket wait for services`);
     }
   }
 
   halfClose(): void {
-    this.#halfClosed = true;
-    if (this.#early === undefined) this.#inbox?.end();
+    this.#upload?.halfClose();
   }
 
-  /** The service asks for messages, so the policies have let the call pass. */
-  #wanted(): void {
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    for (const payload of early)
-      if (!this.#ended && this.#inbox !== undefined) this.#accept(this.#inbox, payload);
-    if (this.#halfClosed) this.#inbox?.end();
+  #acked(seq: number): void {
+    this.#control({ type: 'ack', sid: this.#options.sid, seq });
+  }
+
+  #control(frame: ServerFrame): void {
+    if (!this.#ended) this.#options.host.control(frame);
   }
 
   /** The client takes n more replies. */
   grant(n: number): void {
+    if (this.#replies !== undefined) {
+      this.#replies.grant(n);
+      return;
+    }
     this.#credit += n;
     this.#wake();
   }
 
+  /** The socket takes bytes again. */
+  roomy(): void {
+    this.#replies?.roomy();
+  }
+
+  /** Tells the client a position that it has not heard of. */
+  bookmark(): void {
+    const cursor = this.#resumable ? this.#replies?.takeBookmark() : undefined;
+    if (cursor !== undefined) this.#control({ type: 'bookmark', sid: this.#options.sid, cursor });
+  }
+
   /** Ends the call from our side. */
   fail(error: StatusError): void {
-    if (this.#ended) return;
     this.#end(error, error.metadata);
-    this.#controller.abort(error);
-    this.#inbox?.fail(error);
-  }
-
-  #invalid(message: string): void {
-    this.fail(new StatusError(Code.INVALID_ARGUMENT, message));
-  }
-
-  #exhausted(message: string): void {
-    this.fail(new StatusError(Code.RESOURCE_EXHAUSTED, message));
   }
 
   #wake(): void {
@@ -219,24 +270,22 @@ export class Stream {
     wake?.();
   }
 
-  /** The service took a message: tells the client in steps of half a window. */
-  #tookOne(): void {
-    this.#taken++;
-    if (this.#taken * 2 < this.#limits.queuedMessages || this.#ended || this.#halfClosed) return;
-    const { host, sid } = this.#options;
-    this.#window += this.#taken;
-    host.control({ type: 'credit', sid, n: this.#taken });
-    this.#taken = 0;
-  }
-
   #end(error: StatusError | undefined, trailers: Metadata): void {
+    if (this.#ended) return;
+    const { host, sid, sender } = this.#options;
     this.#ended = true;
-    this.#inbox?.end();
-    const { host, sid } = this.#options;
+    this.#replies?.stop();
+    this.#upload?.end(error);
+    sender?.close();
     host.control(endFrame(sid, error, trailers));
-    host.ended(sid);
+    host.ended(sid, error);
+    if (error !== undefined) this.#controller.abort(error);
     this.#wake();
   }
+}
+
+export function resetError(reason: string): StatusError {
+  return new StatusError(Code.ABORTED, `the stream does not go on where it was: ${reason}`);
 }
 
 function shown(metadata: Metadata): Metadata {

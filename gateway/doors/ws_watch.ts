@@ -1,46 +1,84 @@
-/** Notices a WebSocket client that has gone without a word. */
+/** Notices a WebSocket client that has gone without a word, and when its connection has lasted long enough. */
+import { type Agenda, Due } from '../agenda.js';
+import type { Span } from '../streams.js';
 
 export interface WatchOptions {
+  readonly agenda: Agenda;
   /** Between two pings, in ms. */
   readonly intervalMs: number;
+  readonly span: Span;
   /** Asks the client for a sign of life. */
   readonly ping: () => void;
   /** Called once, when three pings in a row have had no answer. */
   readonly dead: () => void;
-}
-
-export interface Watch {
-  /** Anything was heard of the client. */
-  alive(): void;
-  /** While we do not read, silence says nothing: the client is asked, but not judged. */
-  setReading(reading: boolean): void;
-  stop(): void;
+  /** Called once, when the token is no longer accepted. */
+  readonly expired: () => void;
+  /** Called once, when the connection has lasted long enough; it is watched on. */
+  readonly aged?: () => void;
 }
 
 const UNANSWERED = 3;
 
-export function createWatch({ intervalMs, ping, dead }: WatchOptions): Watch {
-  let unanswered = 0;
-  let reading = true;
-  const tick = (): void => {
-    if (!reading) unanswered = 0;
-    if (unanswered >= UNANSWERED) {
-      clearInterval(timer);
-      dead();
+/** Watches from the start. */
+export class Watch extends Due {
+  private unanswered = 0;
+  private reading = true;
+  private stopped = false;
+  private pingAt: number;
+  private agedAt: number;
+
+  constructor(private readonly options: WatchOptions) {
+    super();
+    this.pingAt = performance.now() + options.intervalMs;
+    this.agedAt = options.span.lifeEnds;
+    this.enter();
+  }
+
+  /** Anything was heard of the client. */
+  alive(): void {
+    this.unanswered = 0;
+  }
+
+  /** While we do not read, silence says nothing: the client is asked, but not judged. */
+  setReading(reading: boolean): void {
+    this.reading = reading;
+    this.unanswered = 0;
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.options.agenda.remove(this);
+  }
+
+  due(now: number): void {
+    const { expired, aged, span } = this.options;
+    if (now >= span.expires) {
+      expired();
       return;
     }
-    unanswered++;
+    const ages = now >= this.agedAt;
+    if (ages) this.agedAt = Number.POSITIVE_INFINITY;
+    if (now >= this.pingAt && !this.askForLife(now)) return;
+    this.enter();
+    if (ages) aged?.();
+  }
+
+  /** False: there is none. */
+  private askForLife(now: number): boolean {
+    const { intervalMs, dead, ping } = this.options;
+    if (!this.reading) this.unanswered = 0;
+    if (this.unanswered >= UNANSWERED) {
+      dead();
+      return false;
+    }
+    this.unanswered++;
+    this.pingAt = Math.max(this.pingAt, now - intervalMs) + intervalMs;
     ping();
-  };
-  const timer = setInterval(tick, intervalMs);
-  return {
-    alive: () => {
-      unanswered = 0;
-    },
-    setReading: (now) => {
-      reading = now;
-      unanswered = 0;
-    },
-    stop: () => clearInterval(timer),
-  };
+    return true;
+  }
+
+  private enter(): void {
+    if (!this.stopped)
+      this.options.agenda.enter(this, Math.min(this.pingAt, this.options.span.expires, this.agedAt));
+  }
 }

@@ -10,6 +10,11 @@ export const NO_CURSOR = 'none';
 /** Cursors that no event has: the oldest that is kept, and what happens from now on. */
 const WORDS: ReadonlySet<string> = new Set(['earliest', 'now']);
 
+/** Whether it is a place that a client has seen, not a word. */
+export function isCursor(cursor: string | undefined): cursor is string {
+  return cursor !== undefined && !WORDS.has(cursor);
+}
+
 export interface Resume {
   /** A cursor, `earliest` or `now`; undefined: where the method begins. */
   readonly cursor: string | undefined;

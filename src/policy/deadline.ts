@@ -1,6 +1,7 @@
 /** Ends calls at their deadline, whatever the service and the layers between do. */
 import { type Call, type Interceptor, type Invoke, isSingle, type Message, type Reply } from '../call.js';
 import { Code, StatusError } from '../status.js';
+import { feedOf } from '../stream/pump.js';
 import { type FeedWatcher, type WatchedFeed, watchFeed } from '../stream/watched.js';
 
 /** What the gateway says of a deadline, wherever it is the first to notice. */
@@ -116,8 +117,9 @@ class Bounded implements AsyncIterableIterator<Message>, FeedWatcher {
     this.inner = reply.messages[Symbol.asyncIterator]();
     // Accepted too late: nobody will iterate.
     if (this.stopped) this.inner.return?.().catch(() => {});
-    if (reply.feed === undefined) return { ...reply, messages: this };
-    this.feed = watchFeed(reply.feed, this);
+    // Of messages alone, nobody may ask for the next one when the deadline passes: the client takes none.
+    const feed = reply.feed ?? feedOf({ ...reply, messages: this }, this.controller.signal);
+    this.feed = watchFeed(feed, this);
     if (this.stopped) this.feed.interrupt(this.error ?? exceeded());
     return { ...reply, messages: this, feed: this.feed };
   }

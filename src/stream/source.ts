@@ -111,14 +111,16 @@ class Run {
   }
 
   /**
-   * Whether the service refuses the position. The call is then to be made for all that it still has; and where that is refused too, for
-   * what happens from now on.
+   * Whether the service refuses the position, or has lost what follows it under a running call. The call is then to be made for all that it
+   * still has; and where that is refused too, for what happens from now on.
    */
   private forgets(thrown: unknown): boolean {
     const { positions } = this.options;
     const { token } = this;
-    if (!this.resumes || token === undefined || positions === undefined) return false;
+    if (token === undefined || positions === undefined) return false;
     if (!(thrown instanceof StatusError) || thrown.code !== Code.OUT_OF_RANGE) return false;
+    // A call that was not asked to go on after a position may be out of range in its own sense.
+    if (!this.resumes && lossIn(thrown) === undefined) return false;
     this.lost ??= reasonOf(thrown);
     this.token = Buffer.compare(token, positions.earliest) === 0 ? undefined : positions.earliest;
     return true;
@@ -190,11 +192,17 @@ function isOutage(thrown: unknown): boolean {
 /** By google.rpc.ErrorInfo, as docs/streams.md asks services to say it. */
 const REASONS: Readonly<{ [reason: string]: ResetReason }> = {
   HISTORY_TRUNCATED: 'history_truncated',
+  LOG_DIVERGED: 'log_diverged',
   EPOCH_CHANGED: 'epoch_changed',
 };
 
-function reasonOf({ details }: StatusError): ResetReason {
-  return REASONS[readErrorReason(details) ?? ''] ?? 'log_diverged';
+/** Undefined for an error that does not say that something was lost. */
+function lossIn({ details }: StatusError): ResetReason | undefined {
+  return REASONS[readErrorReason(details) ?? ''];
+}
+
+function reasonOf(error: StatusError): ResetReason {
+  return lossIn(error) ?? 'log_diverged';
 }
 
 function positionIn(headers: Metadata): Uint8Array | undefined {

@@ -41,7 +41,6 @@ export function watchFeed(inner: Feed, watcher: FeedWatcher): WatchedFeed {
 
 /** One client, between its feed and its door. */
 class Watch implements Sink, Delivery {
-  readonly encoder: Encoder;
   private delivery: Delivery | undefined;
   private over = false;
 
@@ -49,8 +48,10 @@ class Watch implements Sink, Delivery {
     private readonly feed: Feed,
     private readonly watcher: FeedWatcher,
     private readonly sink: Sink,
-  ) {
-    this.encoder = sink.encoder;
+  ) {}
+
+  get encoder(): Encoder {
+    return this.sink.encoder;
   }
 
   begin(early: StatusError | undefined): void {

@@ -2,21 +2,19 @@
  * The benchmarks: CPU per operation of the gateway process (from /proc), throughput and latency, against bare node:http
  * in the same run. `npm run bench [-- --quick]`.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MAIN, spawnGateway, stop } from '../support/command.js';
 import { ROOT } from '../support/probe.js';
 import { percentile, type Subscriber, subscribe, unaryLoad } from './load.js';
+import { cpuSeconds, printTable, startScript } from './process.js';
 
 const QUICK = process.argv.includes('--quick');
 const SECONDS = QUICK ? 2 : 8;
 const CONNECTIONS = 32;
 const CLIENTS = QUICK ? 20 : 100;
 const RATE = 50;
-/** Clock ticks a second in /proc/PID/stat: 100 on every Linux that Node runs on. */
-const TICKS = 100;
 
 interface Row {
   readonly name: string;
@@ -24,25 +22,6 @@ interface Row {
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
-}
-
-/** User and system time of a process so far, in seconds. */
-function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
-}
-
-/** Starts a compiled script of this folder that prints its port. */
-function start(script: string): Promise<{ child: ChildProcess; port: number }> {
-  const child = spawn(process.execPath, [`${ROOT}dist/test/bench/${script}.js`], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  return new Promise((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`${script} ended with ${code}`)));
-    child.stdout.once('data', (line: Buffer) => resolve({ child, port: Number(line.toString()) }));
-  });
 }
 
 async function unary(name: string, pid: number, target: Parameters<typeof unaryLoad>[0]): Promise<Row> {
@@ -100,21 +79,11 @@ function print(rows: readonly Row[]): void {
     row.p50.toFixed(2),
     row.p99.toFixed(2),
   ]);
-  const head = ['', 'CPU us/op', 'of bare', 'op/s', 'p50 ms', 'p99 ms'];
-  const widths = head.map((title, column) =>
-    Math.max(title.length, ...cells.map((row) => (row[column] as string).length)),
-  );
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, column) =>
-        column === 0 ? cell.padEnd(widths[0] as number) : cell.padStart(widths[column] as number),
-      )
-      .join('  ');
-  process.stdout.write(`${[head, ...cells].map(line).join('\n')}\n`);
+  printTable(['', 'CPU us/op', 'of bare', 'op/s', 'p50 ms', 'p99 ms'], cells);
 }
 
-const bare = await start('bare');
-const service = await start('service');
+const bare = await startScript('bare');
+const service = await startScript('service');
 const gateway = await spawnGateway([
   '--proto',
   `${ROOT}proto/orders`,
@@ -127,7 +96,7 @@ process.stdout.write(
     `unary: ${CONNECTIONS} connections, ${SECONDS} s; delivery: ${CLIENTS} clients of a stream each, ${RATE} events/s, ${SECONDS} s\n\n`,
 );
 const rows: Row[] = [];
-rows.push(await unary('bare node:http', bare.child.pid as number, { port: bare.port, path: '/' }));
+rows.push(await unary('bare node:http', bare.pid, { port: bare.port, path: '/' }));
 rows.push(
   await unary('REST unary', gateway.pid, {
     port: gateway.port,

@@ -3,7 +3,7 @@
  * `tidegate` command, in time until it serves and in resident memory: `npm run bench:memory`.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +12,7 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { describeProtos } from '../../src/contract/protos.js';
 import { MAIN, stop } from '../support/command.js';
 import { freePort, PROBE_PROTO } from '../support/probe.js';
+import { memoryOf } from './process.js';
 
 const FILES = 100;
 const METHODS_PER_FILE = 10;
@@ -81,13 +82,6 @@ function writeContract(folder: string): { protos: string; descriptors: string } 
   return { protos, descriptors };
 }
 
-/** Resident memory of a process in MB: now, and at its highest so far. */
-function memoryOf({ pid }: ChildProcess): { now: number; peak: number } {
-  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const mb = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
-  return { now: mb('VmRSS'), peak: mb('VmHWM') };
-}
-
 /** Starts the command and resolves when it answers. */
 async function serve(
   flags: readonly string[],
@@ -136,11 +130,11 @@ async function measure(name: string, flags: readonly string[], uses = true): Pro
   const { child, port, seconds } = await serve(flags);
   try {
     await sleep(500);
-    const loaded = memoryOf(child);
+    const loaded = memoryOf(child.pid as number);
     if (uses) await useAll(port);
     await sleep(500);
-    const used = memoryOf(child);
-    const mb = (value: number): string => `${value.toFixed(0)} MB`.padStart(14);
+    const used = memoryOf(child.pid as number);
+    const mb = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(0)} MB`.padStart(14);
     const cells = `${`${seconds.toFixed(2)} s`.padStart(12)}${mb(loaded.now)}${mb(loaded.peak)}${mb(used.now)}`;
     process.stdout.write(`${name.padEnd(16)}${cells}\n`);
   } finally {

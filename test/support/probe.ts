@@ -1,5 +1,5 @@
 /** The probe service of probe.proto: a real gRPC server that fails, stalls, floods and counts as it is asked to. */
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import {
   loadPackageDefinition,
   Metadata,
@@ -64,14 +64,20 @@ function seenBy(call: { metadata: Metadata }): Record<string, string> {
   );
 }
 
-/** A free port on loopback, for a server that must be known by address before it runs. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
+/** Below the ports that Linux gives to outgoing connections: none of those takes it while its server is away. */
+const PORTS = { first: 10_000, last: 32_000 } as const;
+
+/** A free port on loopback, for a server that must be known by address before it runs, or that comes back. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORTS.first + Math.floor(Math.random() * (PORTS.last - PORTS.first));
+    const free = await new Promise<boolean>((resolve) => {
+      const server = createServer()
+        .once('error', () => resolve(false))
+        .listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
     });
-  });
+    if (free) return port;
+  }
 }
 
 /** Starts the probe on 127.0.0.1. */

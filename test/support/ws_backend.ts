@@ -8,7 +8,7 @@ import type { Caller, Gateway } from '../../gateway/doors/door.js';
 import { createRouteOptions } from '../../gateway/http/route_options.js';
 import type { Binding, Endpoint, Router, Table } from '../../gateway/http/table.js';
 import { STREAM_SETTINGS, type StreamCounts, type StreamSettings } from '../../gateway/streams.js';
-import type { Call, Invoke, Message, Reply } from '../../src/call.js';
+import { type Call, chain, type Interceptor, type Invoke, type Message, type Reply } from '../../src/call.js';
 import type { Codec } from '../../src/codec/codec.js';
 import { type Method, STREAM_DEFAULTS } from '../../src/method.js';
 import { ANONYMOUS } from '../../src/principal.js';
@@ -167,6 +167,8 @@ export interface BackendOptions {
   readonly streams?: Partial<StreamSettings>;
   readonly compressEvents?: boolean;
   readonly counts?: StreamCounts;
+  /** Around the service. */
+  readonly policies?: readonly Interceptor[];
   readonly identify?: (token: string | undefined) => Caller;
 }
 
@@ -201,7 +203,7 @@ export function createBackend(options: BackendOptions = {}): Backend {
     } as unknown as Config,
     log: pino({ level: 'silent' }),
     report: () => undefined,
-    invoke,
+    invoke: chain(options.policies ?? [], invoke),
     table: () => built,
     identify: (request, _endpoint, token) =>
       (options.identify ?? identify)(token ?? request.headers.authorization?.slice('Bearer '.length)),

@@ -1,0 +1,96 @@
+/** The replies of one call on their way to a WebSocket: as fast as its client grants credit and its socket takes bytes. */
+import type { Metadata } from '../../src/call.js';
+import type { StatusError } from '../../src/status.js';
+import type { Delivery, Feed, ResetReason, Sink } from '../../src/stream/feed.js';
+import type { StreamCounts } from '../streams.js';
+import type { FrameEncoder } from './ws_encoder.js';
+import type { Socket } from './ws_socket.js';
+
+export interface RepliesOptions {
+  readonly socket: Pick<Socket, 'write' | 'isFull'>;
+  /** May change between two events. */
+  readonly encoder: () => FrameEncoder;
+  readonly sid: number;
+  readonly counts: StreamCounts;
+  /** Replies that may be written before the client grants more. */
+  readonly credit: number;
+  /** There was a reset; the client was told, if its frames can tell it. */
+  readonly reset: (reason: ResetReason) => void;
+  /** The stream is over. Called at most once, and not after `stop`. */
+  readonly ended: (error: StatusError | undefined, trailers: Metadata) => void;
+}
+
+export class Replies implements Sink {
+  readonly #options: RepliesOptions;
+  #credit: number;
+  #delivery: Delivery | undefined;
+  #over = false;
+  /** Whether anything was written since the last look for a bookmark. */
+  #wrote = false;
+  #bookmark: string;
+
+  constructor(options: RepliesOptions, feed: Feed) {
+    this.#options = options;
+    this.#credit = options.credit;
+    this.#bookmark = feed.cursor;
+  }
+
+  get encoder(): FrameEncoder {
+    return this.#options.encoder();
+  }
+
+  start(feed: Feed): void {
+    this.#delivery = feed.start(this);
+    if (this.#over) this.#delivery.stop();
+  }
+
+  room(): number {
+    return this.#over || this.#options.socket.isFull() ? 0 : this.#credit;
+  }
+
+  write(bytes: Uint8Array, messages: number): void {
+    if (this.#over) return;
+    const { socket, sid, counts, reset } = this.#options;
+    const { encoder } = this;
+    this.#credit -= messages;
+    this.#wrote = true;
+    socket.write(encoder.frames(bytes, sid));
+    const reason = encoder.resets.in(bytes);
+    if (reason === undefined) return;
+    counts.reset('ws', reason);
+    reset(reason);
+  }
+
+  end(error: StatusError | undefined, trailers: Metadata): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#options.ended(error, trailers);
+  }
+
+  /** The client takes n more replies. */
+  grant(n: number): void {
+    this.#credit += n;
+    this.#delivery?.ready();
+  }
+
+  /** The socket takes bytes again. */
+  roomy(): void {
+    this.#delivery?.ready();
+  }
+
+  /** A position that the client has not heard of, though nothing was written since the last call: then it moved on without a message. */
+  takeBookmark(): string | undefined {
+    const wrote = this.#wrote;
+    this.#wrote = false;
+    const cursor = this.#delivery?.cursor();
+    if (wrote || cursor === undefined || cursor === this.#bookmark) return undefined;
+    this.#bookmark = cursor;
+    return cursor;
+  }
+
+  /** The client has left, or wants no more. Idempotent. */
+  stop(): void {
+    this.#over = true;
+    this.#delivery?.stop();
+  }
+}

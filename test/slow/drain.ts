@@ -1,0 +1,110 @@
+/**
+ * A gateway with thousands of streams is asked to stop: at no instant are more than a few of its clients on their way to the other gateway,
+ * and none of them misses an event. `npm run drain [-- --clients 5000] [--seconds 10]`
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { check } from '../e2e/properties/check.js';
+import { lossesOfCalls } from '../e2e/properties/losses.js';
+import { createNode, createTickerProcess, type Node } from '../support/cluster.js';
+import { type Client, startClient } from '../support/resume/client.js';
+import { jsonSocket } from '../support/resume/socket.js';
+import { sse } from '../support/resume/sse.js';
+import { startRedis } from '../support/servers.js';
+import { type Kind, tickerPath } from '../support/ticker.js';
+import { createReport, numberOption } from './report.js';
+
+const CLIENTS = numberOption('clients', 5000);
+const SECONDS = numberOption('seconds', 10);
+const STREAMS = 20;
+/** Of all clients, at any instant. */
+const AWAY_MOST = 0.05;
+const OPENING = 200;
+
+const report = createReport();
+const redis = await startRedis();
+const service = await createTickerProcess({
+  start: Date.now(),
+  rate: 1,
+  count: Number.MAX_SAFE_INTEGER,
+  padding: 200,
+});
+await service.start();
+const flags = ['--upstream', service.address, '--broker', redis.url, '--drain', `${SECONDS}s`];
+const [from, to] = (await Promise.all(
+  ['the old gateway', 'the new gateway'].map((name) => createNode(name, flags)),
+)) as [Node, Node];
+await Promise.all([from.start(), to.start()]);
+let target = from;
+const clients: Client[] = [];
+
+const away = (): number => clients.filter((client) => !client.connected()).length;
+
+async function until(condition: () => boolean, withinMs: number): Promise<boolean> {
+  const limit = performance.now() + withinMs;
+  while (!condition()) {
+    if (performance.now() > limit) return false;
+    await sleep(20);
+  }
+  return true;
+}
+
+/** The largest number of clients that were away at a look, until the process has gone and all are back. */
+async function watchDrain(): Promise<{ most: number; tookMs: number }> {
+  let most = 0;
+  const start = performance.now();
+  // A balancer sends nobody to a gateway that is not ready.
+  target = to;
+  let gone = false;
+  const stopped = from.stop().then(() => {
+    gone = true;
+  });
+  while (!gone) {
+    most = Math.max(most, away());
+    await sleep(20);
+  }
+  await stopped;
+  return { most, tookMs: performance.now() - start };
+}
+
+try {
+  for (let index = 0; index < CLIENTS; index++) {
+    const kind: Kind = index % 2 === 0 ? 'Log' : 'Live';
+    const stream = `${kind.toLowerCase()}-${index % STREAMS}`;
+    const door = index % 4 < 2 ? sse : jsonSocket;
+    const path = tickerPath(kind, stream);
+    clients.push(startClient({ name: `${index} ${door.name}`, door, stream, path, port: () => target.port }));
+    if (index % OPENING === 0) await until(() => away() < OPENING, 20_000);
+  }
+  report.expect(await until(() => away() === 0, 60_000), `${CLIENTS} clients are connected`);
+  await sleep(3000);
+  const { most, tookMs } = await watchDrain();
+  const share = most / CLIENTS;
+  process.stdout.write(
+    `drained in ${(tookMs / 1000).toFixed(1)} s; at most ${most} clients (${(share * 100).toFixed(1)} %) were away at a time\n`,
+  );
+  report.expect(share <= AWAY_MOST, `at no instant were more than ${AWAY_MOST * 100} % of the clients away`);
+  report.expect(tookMs <= (SECONDS + 3) * 1000, `the old gateway was gone after ${SECONDS} s`);
+  report.expect(await until(() => away() === 0, 30_000), 'everybody is back');
+  await sleep(5000);
+  for (const client of clients) client.leave();
+  await Promise.all(clients.map(({ gone }) => gone));
+  // A stream whose call the old gateway had, and whose service keeps no history, begins anew.
+  const losses = lossesOfCalls(service.calls);
+  const findings = check(
+    clients.map(({ history }) => history),
+    { losses },
+  );
+  for (const { client, property, text } of findings.violations.slice(0, 10))
+    process.stdout.write(`  client ${client}: ${property}: ${text}\n`);
+  const { delivered, lost, doubled, violations } = findings;
+  report.expect(
+    violations.length === 0 && delivered > CLIENTS,
+    `${delivered} events delivered, ${lost} lost, ${doubled} doubled, ${violations.length} violations`,
+  );
+} finally {
+  for (const client of clients) client.leave();
+  await Promise.all([from.stop(), to.stop()]);
+  await service.stop();
+  await redis.stop();
+}
+report.end();
