@@ -5,6 +5,7 @@ import type { JsonOptions } from '../src/codec/codec.js';
 import { suggest } from '../src/nearest.js';
 import type { ChannelRuleConfig } from './config/channel_rules.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
+import { freeze } from './config/freeze.js';
 import { type KeyResult, resolveKey, resolveSecret } from './config/keys.js';
 import { captureProblems, corsProblems, hostProblems, upstreamProblems } from './config/problems.js';
 import { knownKeys, type ParsedConfig, SCHEMA } from './config/schema.js';
@@ -321,10 +322,4 @@ function keyProblems(keys: readonly ResolvedKey[], { dev }: Config): string[] {
     if (dev || resolved.key.key !== DEVELOPMENT_SECRET) return [];
     return [`${resolved.place}: this is the public development secret; it is for --dev alone`];
   });
-}
-
-function freeze<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) return value;
-  for (const entry of Object.values(value)) freeze(entry);
-  return Object.freeze(value);
 }

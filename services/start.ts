@@ -1,7 +1,10 @@
 /** What `npm start` runs: the example services in this process, the gateway in front of them as a child, and what to try first. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startServices } from './services.js';
 
@@ -70,6 +73,11 @@ const ORDER = {
   invoice: { dueDays: 30 },
 };
 
+/** For everybody on this machine, with or without a token: development mode listens on loopback alone. */
+const CHANNEL_RULES = [
+  { match: 'news', publish: 'public', subscribe: 'public', presence: 'public', join: 'authenticated' },
+];
+
 function commands(port: number, token: string): string {
   const host = `127.0.0.1:${port}`;
   const chat = [
@@ -79,7 +87,7 @@ function commands(port: number, token: string): string {
     `ws.on('error', (error) => console.error(error.message))`,
   ];
   return `
-Three things to try, from another terminal in this folder.
+Four things to try, from another terminal in this folder.
 
 Create an order:
 
@@ -88,6 +96,11 @@ Create an order:
 Watch a price move, as an EventSource would:
 
   curl -sN -H 'accept: text/event-stream' 'http://${host}/v1/quotes/TIDE:watch?rate=2'
+
+Listen to a channel in one terminal, and publish to it in another:
+
+  curl -sN -H 'accept: text/event-stream' http://${host}/v1/channels/news:subscribe
+  curl -s -H 'content-type: application/json' -d '{"data":{"n":1}}' http://${host}/v1/channels/news:publish
 
 Enter a room and say hello, over a WebSocket:
 
@@ -99,7 +112,12 @@ Enter a room and say hello, over a WebSocket:
 async function run(): Promise<number> {
   const port = await portOf(process.env.PORT ?? '8080');
   const services = await startServices();
-  const args = [...WATCH, GATEWAY, 'serve', '--dev', '--upstream', services.address, '--port', `${port}`];
+  const folder = mkdtempSync(join(tmpdir(), 'tidegate-'));
+  const config = join(folder, 'tidegate.yaml');
+  writeFileSync(config, JSON.stringify({ channels: true, channelRules: CHANNEL_RULES }));
+  const given = process.env.TIDEGATE_CONFIG;
+  const flags = ['--dev', '--upstream', services.address, '--port', `${port}`];
+  const args = [...WATCH, GATEWAY, 'serve', ...flags, ...(given ? [] : ['--config', config])];
   // In a process group of its own: Ctrl-C in a terminal reaches a whole group, and with ours the gateway would hear it twice.
   const gateway = spawn(process.execPath, args, { stdio: 'inherit', detached: true });
   const ended = once(gateway, 'exit');
@@ -119,6 +137,7 @@ async function run(): Promise<number> {
   } finally {
     if (isRunning(gateway)) gateway.kill('SIGTERM');
     await services.close();
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 

@@ -114,6 +114,7 @@ describe('defaults', () => {
         ackTtlMs: 600_000,
       },
       channels: false,
+      channelRules: [],
       logLevel: 'info',
     });
   });
@@ -259,6 +260,9 @@ describe('upstreams', () => {
     const forReflection = (argv: string[]) => loadConfig({ argv, env: {}, upstreams: 'for-reflection' });
     expect(forReflection(['--proto', 'proto']).upstreams).toEqual([]);
     expect(() => forReflection([])).toThrow(ConfigError);
+    // The built-in service needs nobody behind it, but a contract in files does.
+    expect(problems({ argv: ['--channels'] }, false)).toEqual([]);
+    expect(problems({ argv: ['--channels', '--proto', 'proto'] }, false)).toHaveLength(1);
   });
 
   it('have names of their own', () => {
@@ -328,6 +332,26 @@ describe('problems', () => {
       'tidegate.yaml: upstreams[0].adress: unknown key; did you mean address?',
     ],
     [{ yaml: 'upstreams: a:1' }, 'tidegate.yaml: upstreams: expected a list'],
+    [
+      { yaml: 'channelRules: [{ match: "a b" }]' },
+      "tidegate.yaml: channelRules[0].match: expected the name of a channel, with * for any text, not 'a b'",
+    ],
+    [
+      { yaml: 'channelRules: [{ match: a, publish: [] }]' },
+      'tidegate.yaml: channelRules[0].publish: expected public, authenticated, nobody, a permission, or a list of permissions, not a list',
+    ],
+    [
+      { yaml: 'channelRules: [{ match: a, publich: public }]' },
+      'tidegate.yaml: channelRules[0].publich: unknown key; did you mean publish?',
+    ],
+    [
+      { yaml: 'channelRules: [{ match: a, retention: { entrys: 1 } }]' },
+      'tidegate.yaml: channelRules[0].retention.entrys: unknown key; did you mean entries?',
+    ],
+    [
+      { yaml: 'channelRules: [{ match: a, capacity: 0 }]' },
+      'tidegate.yaml: channelRules[0].capacity: expected a number between 1 and 1000000, not 0',
+    ],
     [{ yaml: 'auth: { roles: [admin] }' }, 'tidegate.yaml: auth.roles: expected a mapping'],
     [
       { yaml: 'auth: { roles: { admin: [5] } }' },

@@ -1,9 +1,13 @@
 /** `npm start` and the services' own command as processes: what they print, how they stop, and what they say when they cannot. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { stop } from './support/command.js';
+import { startGateway, tokenFor } from './support/gateway.js';
 import { freePort, ROOT } from './support/probe.js';
 
 interface Run {
@@ -43,6 +47,53 @@ test('the services alone print where they are, and stop when told to', async () 
   expect(await services.code).toBe(0);
 });
 
+test('channels alone print where they are, serve by reflection, and stop when told to', async () => {
+  const channels = run('channels/main.js', { CHANNELS_PORT: '0' });
+  const [, address] = await channels.prints(/^channels on (127\.0\.0\.1:\d+), over memory$/m);
+  const gateway = await startGateway(address as string, []);
+  onTestFinished(() => gateway.close());
+  const { methods } = gateway.gateway.table().contract;
+  expect(new Set(methods.map(({ service }) => service))).toEqual(new Set(['tidegate.v1.ChannelsService']));
+  const token = tokenFor('ada', ['channels:publish:news']);
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
+  const url = `http://127.0.0.1:${gateway.port}/v1/channels/news:publish`;
+  expect((await fetch(url, { method: 'POST', headers, body: '{"data":1}' })).status).toBe(200);
+  channels.child.kill('SIGTERM');
+  expect(await channels.code).toBe(0);
+});
+
+test('channels say what is wrong with their settings', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tidegate-'));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const rules = join(folder, 'rules.json');
+  const outputOf = async (settings: Record<string, string>) => {
+    const channels = run('channels/main.js', { CHANNELS_PORT: '0', ...settings });
+    expect(await channels.code).toBe(1);
+    return channels.output().trimEnd();
+  };
+  expect(await outputOf({ CHANNELS_PORT: 'x' })).toBe('CHANNELS_PORT: must be 0 to 65535, not x');
+  expect(await outputOf({ TIDEGATE_BROKER: 'http://x' })).toMatch(/http/);
+  expect(await outputOf({ CHANNEL_RULES: `${rules}.no` })).toMatch(/rules\.json\.no: ENOENT/);
+  writeFileSync(rules, '{}');
+  expect(await outputOf({ CHANNEL_RULES: rules })).toBe(`${rules}: expected a list of rules`);
+  const wrong = [
+    { publish: 'public' },
+    { match: 'a', join: [], retention: { ageMs: 1 } },
+    { match: 'a', x: 1 },
+    5,
+  ];
+  writeFileSync(rules, JSON.stringify(wrong));
+  expect(await outputOf({ CHANNEL_RULES: rules })).toBe(
+    [
+      `${rules}: [0]: match is missing`,
+      `${rules}: [1].join: expected public, authenticated, nobody, or permissions`,
+      `${rules}: [1].retention.ageMs: expected milliseconds from 100`,
+      `${rules}: [2].x: unknown key`,
+      `${rules}: [3]: expected an object`,
+    ].join('\n'),
+  );
+});
+
 test('the services say what is wrong with their port', async () => {
   const services = run('main.js', { SERVICES_PORT: 'many' });
   expect(await services.code).toBe(1);
@@ -54,6 +105,13 @@ test('npm start stops the gateway, then the services, and answers with the code 
   const start = run('start.js', { PORT: `${port}` });
   await start.prints(/node -e "/);
   expect((await fetch(`http://127.0.0.1:${port}/v1/quotes/TIDE`)).status).toBe(200);
+  // Its channel `news` is for everybody, and no other one is.
+  const publish = async (channel: string) => {
+    const headers = { 'content-type': 'application/json' };
+    const url = `http://127.0.0.1:${port}/v1/channels/${channel}:publish`;
+    return (await fetch(url, { method: 'POST', headers, body: '{"data":{"n":1}}' })).status;
+  };
+  expect([await publish('news'), await publish('other')]).toEqual([200, 401]);
   start.child.kill('SIGINT');
   expect(await start.code).toBe(0);
   await expect(fetch(`http://127.0.0.1:${port}/readyz`)).rejects.toThrow();
