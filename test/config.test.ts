@@ -582,12 +582,29 @@ describe('streams', () => {
     expect(load({ argv: ['--broker', 'redis://:pass@host:6379'] }).broker).toBe('redis://:pass@host:6379');
     expect(load({ env: { TIDEGATE_BROKER: 'nats://host' } }).broker).toBe('nats://host');
     expect(load({ argv: ['--broker', 'memory'] }).broker).toBe('memory');
-    for (const url of ['amqp://u:pass@host', 'host:6379', 'redis']) {
-      const found = problems({ argv: ['--broker', url] });
-      expect(found).toEqual([
-        'flag --broker: expected memory, or an URL that begins with redis://, rediss://, nats:// or tls://',
-      ]);
-    }
+    const expected =
+      'expected memory, or an URL that begins with redis://, rediss://, nats:// or tls:// and has a host; in its password @ / ? # and % are written %40 %2F %3F %23 and %25';
+    const wrong = [
+      'amqp://u:pass@host',
+      'host:6379',
+      'redis',
+      'redis://',
+      'redis://pa#ss@host',
+      'nats://pa/ss@host',
+    ];
+    for (const url of wrong)
+      expect(problems({ argv: ['--broker', url] })).toEqual([`flag --broker: ${expected}`]);
+    expect(problems({ argv: ['--config', 't.yaml'], files: { 't.yaml': 'broker: 12345' } })).toEqual([
+      `t.yaml: broker: ${expected}`,
+    ]);
+  });
+
+  it('and tokens have secrets that no problem shows, even when YAML takes them for numbers', () => {
+    const yaml = 'streams: { secret: 12345678 }\nauth: { keys: [{ algorithm: HS256, key: 12345678 }] }';
+    expect(problems({ argv: ['--config', 't.yaml'], files: { 't.yaml': yaml } }).toSorted()).toEqual([
+      't.yaml: auth.keys[0].key: expected a key, in quotes',
+      't.yaml: streams.secret: expected a secret, in quotes',
+    ]);
   });
 
   it('have a secret from the environment, a file or the YAML file', () => {

@@ -6,10 +6,19 @@ export const MIB = 1024 ** 2;
 
 /** A setting whose problem reads `expected ..., not '...'`. The same parser serves flags, environment and YAML. */
 export function leaf<T>(expected: string, parse: (value: unknown) => T | undefined) {
+  return leafOf(parse, (value) => `expected ${expected}, not ${show(value)}`);
+}
+
+/** The same for what may hold a secret: its problem reads `expected ...` alone, whatever was given. */
+export function hiddenLeaf<T>(expected: string, parse: (value: unknown) => T | undefined) {
+  return leafOf(parse, () => `expected ${expected}`);
+}
+
+function leafOf<T>(parse: (value: unknown) => T | undefined, problem: (value: unknown) => string) {
   return z.unknown().transform((value, context): T => {
     const parsed = parse(value);
     if (parsed !== undefined) return parsed;
-    context.addIssue({ code: 'custom', message: `expected ${expected}, not ${show(value)}` });
+    context.addIssue({ code: 'custom', message: problem(value) });
     return z.NEVER;
   });
 }

@@ -2,7 +2,20 @@
 import { z } from 'zod';
 import { PROFILES, presetOf } from '../profile.js';
 import { channelRules, RULE_KEYS } from './channel_rules.js';
-import { boolean, duration, header, leaf, MIB, oneOf, size, text, texts, whole, within } from './leaves.js';
+import {
+  boolean,
+  duration,
+  header,
+  hiddenLeaf,
+  leaf,
+  MIB,
+  oneOf,
+  size,
+  text,
+  texts,
+  whole,
+  within,
+} from './leaves.js';
 import { broker, streams } from './stream_schema.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -66,7 +79,7 @@ const upstream = z
 
 const key = z.strictObject({
   algorithm: oneOf(['HS256', 'RS256']),
-  key: leaf('a key', (value) => (typeof value === 'string' ? value : undefined)).optional(),
+  key: hiddenLeaf('a key, in quotes', (value) => (typeof value === 'string' ? value : undefined)).optional(),
   keyFile: text('a file').optional(),
   keyId: text('a key id').optional(),
 });
