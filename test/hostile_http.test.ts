@@ -188,4 +188,4 @@ test('a service that gives up a connection, since too many of its calls were can
   await vi.waitFor(() => expect(statuses()).not.toEqual([]));
   expect(statuses().filter((status) => status !== '503')).toEqual([]);
   for (const { socket } of held) socket.destroy();
-});
+}, 90_000);

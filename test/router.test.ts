@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createRouter, findDuplicates, type Route } from '../gateway/http/router.js';
-import type { Endpoint } from '../gateway/http/table.js';
+import type { Endpoint, Router } from '../gateway/http/table.js';
 import { parseTemplate, type Template } from '../gateway/http/template.js';
 import { printProblem } from '../src/contract/contract.js';
 import type { Method } from '../src/method.js';
@@ -382,16 +382,18 @@ describe('properties', () => {
 test('the cost of a match does not grow with the number of routes', () => {
   const few = Array.from({ length: 10 }, (_, i) => route(`GET /v1/kind${i}/{id}`));
   const many = Array.from({ length: 10_000 }, (_, i) => route(`GET /v1/kind${i}/{id}`));
-  const time = (routes: Route[]): number => {
-    const router = createRouter(routes);
-    const runs = Array.from({ length: 7 }, () => {
-      const start = process.hrtime.bigint();
-      for (let i = 0; i < 20_000; i++) router.match('GET', '/v1/kind7/abc');
-      return Number(process.hrtime.bigint() - start);
-    });
-    return Math.min(...runs);
+  const routers = [createRouter(few), createRouter(many)] as const;
+  const time = (router: Router): number => {
+    const start = process.hrtime.bigint();
+    for (let i = 0; i < 5_000; i++) router.match('GET', '/v1/kind7/abc');
+    return Number(process.hrtime.bigint() - start);
   };
-  expect(time(many)).toBeLessThan(5 * time(few));
+  // In turn, and the best of each: what else the machine does meets both.
+  const best = [Infinity, Infinity];
+  for (let round = 0; round < 40; round++)
+    for (const [index, router] of routers.entries())
+      best[index] = Math.min(best[index] as number, time(router));
+  expect(best[1]).toBeLessThan(5 * (best[0] as number));
 });
 
 const literal = fc.constantFrom('a', 'b', 'c');

@@ -52,7 +52,7 @@ const numbers = (from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => String(from + index));
 /** Until it has been told exactly this. */
 const tells = (reader: FeedReader, told: readonly string[]): Promise<void> =>
-  vi.waitFor(() => expect(reader.told).toEqual(told), { timeout: 5_000, interval: 5 });
+  vi.waitFor(() => expect(reader.told).toEqual(told), { timeout: 15_000, interval: 10 });
 
 describe('a shared stream', () => {
   test('is one call for all who ask for the same, who are told the same with the same cursors', async () => {
@@ -141,12 +141,12 @@ describe('a shared stream', () => {
     const stays = await FeedReader.open(invoke, method);
     const { cursor } = stays.feed;
     ticker.tick(8_000);
-    await vi.waitFor(() => expect(stays.told).toHaveLength(8_000), { timeout: 5_000 });
+    await vi.waitFor(() => expect(stays.told).toHaveLength(8_000));
     const again = await FeedReader.open(invoke, method, { resume: cursor });
     again.takes = 10;
     ticker.tick(5);
     again.take(Number.POSITIVE_INFINITY);
-    await vi.waitFor(() => expect(again.told).toHaveLength(8_006), { timeout: 5_000 });
+    await vi.waitFor(() => expect(again.told).toHaveLength(8_006));
     expect(again.told.filter((told) => told !== '!caught_up')).toEqual(numbers(1, 8_005));
   });
 
@@ -160,7 +160,7 @@ describe('a shared stream', () => {
     const stays = await FeedReader.open(invoke, method);
     for (let round = 1; round <= 8; round++) {
       ticker.tick(2_000);
-      await vi.waitFor(() => expect(stays.told.at(-1)).toBe(String(round * 2_000)), { timeout: 5_000 });
+      await vi.waitFor(() => expect(stays.told.at(-1)).toBe(String(round * 2_000)));
     }
     const again = await FeedReader.open(invoke, method, { resume: stays.seen[3]?.cursor });
     expect(again.feed.resumed).toBe(false);
@@ -242,7 +242,7 @@ describe('a shared stream', () => {
     await tells(reader, numbers(1, 2));
     ticker.crash();
     ticker.tick();
-    await vi.waitFor(() => expect(ticker.running).toBe(1), { timeout: 3_000 });
+    await vi.waitFor(() => expect(ticker.running).toBe(1));
     ticker.tick();
     await tells(reader, ['1', '2', '!epoch_changed', '4']);
   });
@@ -253,7 +253,7 @@ describe('a shared stream', () => {
     const reader = await FeedReader.open(invoke, shared());
     ticker.down = true;
     ticker.crash();
-    await vi.waitFor(() => expect(reader.ended).toMatchObject({ code: 14 }), { timeout: 5_000 });
+    await vi.waitFor(() => expect(reader.ended).toMatchObject({ code: 14 }));
     expect(streams.stats().streams).toBe(0);
   });
 
@@ -268,7 +268,7 @@ describe('a shared stream', () => {
     await tells(second, ['!caught_up', '1']);
     expect(ticker.calls).toHaveLength(1);
     second.leave();
-    await vi.waitFor(() => expect(ticker.running).toBe(0), { timeout: 3_000 });
+    await vi.waitFor(() => expect(ticker.running).toBe(0));
     expect(streams.stats()).toEqual({ streams: 0, owned: 0, clients: 0 });
     // What happened meanwhile nobody has heard: a client that comes back is told.
     ticker.tick();
@@ -334,7 +334,7 @@ describe('a shared stream with positions of the service', () => {
     const reader = await FeedReader.open(invoke, sharedWithCursor());
     ticker.crash();
     ticker.tick();
-    await vi.waitFor(() => expect(ticker.running).toBe(1), { timeout: 3_000 });
+    await vi.waitFor(() => expect(ticker.running).toBe(1));
     ticker.tick();
     await tells(reader, ['!epoch_changed', '2']);
   });
@@ -376,7 +376,7 @@ describe('a shared stream with positions of the service', () => {
     ticker.tick(5);
     ticker.oldest = 6;
     ticker.down = false;
-    await vi.waitFor(() => expect(ticker.running).toBe(1), { timeout: 5_000 });
+    await vi.waitFor(() => expect(ticker.running).toBe(1));
     ticker.tick();
     await tells(reader, ['1', '2', '!history_truncated', '8']);
   });
@@ -484,7 +484,7 @@ describe('a shared stream on two nodes', () => {
     ticker.tick(2);
     await tells(right, numbers(1, 2));
     a.streams.close(new StatusError(Code.UNAVAILABLE, 'stopped'));
-    await vi.waitFor(() => expect(right.told).toEqual(['1', '2', '!epoch_changed']), { timeout: 5_000 });
+    await vi.waitFor(() => expect(right.told).toEqual(['1', '2', '!epoch_changed']));
     ticker.tick();
     await tells(right, ['1', '2', '!epoch_changed', '3']);
   });
@@ -501,7 +501,7 @@ describe('a shared stream on two nodes', () => {
     await tells(right, ['1']);
     expect(ticker.calls).toHaveLength(1);
     right.leave();
-    await vi.waitFor(() => expect(ticker.running).toBe(0), { timeout: 5_000 });
+    await vi.waitFor(() => expect(ticker.running).toBe(0));
   });
 });
 
