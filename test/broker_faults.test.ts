@@ -60,10 +60,10 @@ describe.each(SERVERS.filter(({ missing }) => missing === undefined))('$kind', (
     brokers.push(broker);
     return broker;
   }
-  async function openBehindProxy(): Promise<{ broker: Broker; proxy: LossyProxy }> {
+  async function openBehindProxy(options: OpenOptions = {}): Promise<{ broker: Broker; proxy: LossyProxy }> {
     const proxy = await startProxy(server.port);
     proxies.push(proxy);
-    return { broker: await open(proxy.port), proxy };
+    return { broker: await open(proxy.port, options), proxy };
   }
 
   test('a paused server is an error for every call, in bounded time, and told in the state', async () => {
@@ -230,7 +230,7 @@ describe.each(SERVERS.filter(({ missing }) => missing === undefined))('$kind', (
   });
 
   test('many logs are followed again after a reconnect', async () => {
-    const { broker, proxy } = await openBehindProxy();
+    const { broker, proxy } = await openBehindProxy({ callMs: 10_000 });
     const logs = broker.logs('plenty', PLENTY);
     const heard = recorder();
     const names = Array.from({ length: 2500 }, (_, index) => `log ${index}`);
