@@ -589,8 +589,13 @@ describe('streams', () => {
       'host:6379',
       'redis',
       'redis://',
+      'redis:///0',
+      'redis:user:pass@host',
+      'redis://user:pass@host:port',
+      'redis://user:1/pass@host:6379',
       'redis://pa#ss@host',
       'nats://pa/ss@host',
+      'nats://user:1?pass@host',
     ];
     for (const url of wrong)
       expect(problems({ argv: ['--broker', url] })).toEqual([`flag --broker: ${expected}`]);
@@ -623,10 +628,21 @@ describe('streams', () => {
     expect(problems({ argv: ['--stream-secret-file', 'none'] })).toEqual([
       'flag --stream-secret-file: cannot read none: no such file',
     ]);
-    const both = { argv: ['--stream-secret-file', 'x'], env: { TIDEGATE_STREAM_SECRET: secret } };
-    expect(problems(both)[0]).toBe(
-      'flag --stream-secret-file: give this or TIDEGATE_STREAM_SECRET, not both',
+    const env = { TIDEGATE_STREAM_SECRET: secret, TIDEGATE_STREAM_SECRET_FILE: 'x' };
+    expect(problems({ env, files: { x: secret } })).toEqual([
+      'environment TIDEGATE_STREAM_SECRET_FILE: give this or TIDEGATE_STREAM_SECRET, not both',
+    ]);
+    expect(problems({ yaml: `streams: { secret: ${secret}, secretFile: x }`, files: { x: secret } })).toEqual(
+      ['tidegate.yaml: streams.secretFile: expected secret or secretFile'],
     );
+  });
+
+  it('have the secret of the flag before that of the environment, and that before that of the file', () => {
+    const yaml = `streams: { secret: ${secret}1 }`;
+    const env = { TIDEGATE_STREAM_SECRET: `${secret}2` };
+    const files = { x: `${secret}3` };
+    expect(load({ yaml, env }).streams.secret).toBe(`${secret}2`);
+    expect(load({ yaml, env, files, argv: ['--stream-secret-file', 'x'] }).streams.secret).toBe(`${secret}3`);
   });
 
   it('keep their times within bounds', () => {

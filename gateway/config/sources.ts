@@ -92,7 +92,7 @@ function putSecret(tree: Tree, env: Environment, places: Map<string, string>, pr
   const file = places.get(path.join('.'));
   const secret = env[STREAM_SECRET] || undefined;
   if (secret === undefined && file === undefined) return;
-  if (secret !== undefined && file !== undefined)
+  if (secret !== undefined && file?.startsWith('environment'))
     problems.push(`${file}: give this or ${STREAM_SECRET}, not both`);
   if (file !== undefined) {
     put(tree, ['streams', 'secret'], undefined);

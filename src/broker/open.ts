@@ -61,6 +61,7 @@ async function open(text: string, callMs: number): Promise<Opening> {
   }
 }
 
+/** The scheme alone: in an URL that is mistaken, nobody knows where the password begins and ends. */
 function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//');
+  return `${/^[a-z]+:\/\//i.exec(url)?.[0] ?? ''}...`;
 }
