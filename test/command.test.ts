@@ -13,7 +13,7 @@ import { KEY_SETTINGS, SETTINGS } from '../gateway/config/settings.js';
 import { type AuthConfig, DEVELOPMENT_SECRET } from '../gateway/config.js';
 import type { Table } from '../gateway/http/table.js';
 import { createTokenVerifier } from '../gateway/http/token.js';
-import type { Method } from '../src/method.js';
+import { type Method, STREAM_DEFAULTS } from '../src/method.js';
 
 const SECRET = 'a secret that is long enough for HS256';
 const PROTO = new URL('../proto', import.meta.url).pathname;
@@ -186,7 +186,12 @@ describe('token', () => {
 describe('the table of routes', () => {
   const row = (verb: string, template: string, method: object) => ({
     rule: { verb, template },
-    method: { access: { public: false, permissions: [], roles: [] }, upstream: 'u1', ...method },
+    method: {
+      access: { public: false, permissions: [], roles: [] },
+      stream: STREAM_DEFAULTS,
+      upstream: 'u1',
+      ...method,
+    },
   });
   const endpoints = [
     row('GET', '/v1/orders/{order_id}', {
@@ -197,6 +202,7 @@ describe('the table of routes', () => {
       name: 'o.v1.O/Watch',
       serverStreaming: true,
       access: { public: true, permissions: [], roles: [] },
+      stream: { ...STREAM_DEFAULTS, sharing: 'node', cursorField: 'sequence' },
     }),
     row('POST', '/v1/orders:upload', { name: 'o.v1.O/Upload', clientStreaming: true }),
     row('*', '/v1/join', {
@@ -206,20 +212,20 @@ describe('the table of routes', () => {
     } satisfies Partial<Method>),
   ];
 
-  it('tells the doors and the access of every route, in columns', () => {
+  it('tells the doors, the stream and the access of every route, in columns', () => {
     expect(formatRoutes({ endpoints } as unknown as Table).split('\n')).toEqual([
-      'METHOD  PATH                   DOORS                        RPC            ACCESS                               UPSTREAM',
-      'GET     /v1/orders/{order_id}  REST, WS                     o.v1.O/Get     orders:read and role clerk or chief  u1',
-      'GET     /v1/orders:watch       NDJSON, JSON array, SSE, WS  o.v1.O/Watch   public                               u1',
-      'POST    /v1/orders:upload      REST, WS                     o.v1.O/Upload  token                                u1',
-      '*       /v1/join               WS, REST (half duplex)       o.v1.O/Join    token                                u1',
+      'METHOD  PATH                   DOORS                        RPC            STREAM                 ACCESS                               UPSTREAM',
+      'GET     /v1/orders/{order_id}  REST, WS                     o.v1.O/Get                            orders:read and role clerk or chief  u1',
+      'GET     /v1/orders:watch       NDJSON, JSON array, SSE, WS  o.v1.O/Watch   node, cursor sequence  public                               u1',
+      'POST    /v1/orders:upload      REST, WS                     o.v1.O/Upload                         token                                u1',
+      '*       /v1/join               WS, REST (half duplex)       o.v1.O/Join    private                token                                u1',
     ]);
   });
 
   it('is that of the whole contract', async () => {
     const { code, out } = await tidegate(['routes', ...CONTRACT]);
     expect(code).toBe(0);
-    expect(out).toMatch(/^METHOD +PATH +DOORS +RPC +ACCESS +UPSTREAM\n/);
+    expect(out).toMatch(/^METHOD +PATH +DOORS +RPC +STREAM +ACCESS +UPSTREAM\n/);
     expect(out).toMatch(/\nGET +\/v1\/orders\/\{order_id\} +REST, WS +orders\.v1\.\w+\/GetOrder +\S.* +u1\n/);
   });
 
@@ -237,6 +243,11 @@ describe('the table of routes', () => {
       doors: ['REST', 'WS'],
       upstream: 'u1',
     });
+    const streams = rows.flatMap(({ rpc, stream }) => (stream ? [[rpc.split('/')[1], stream]] : []));
+    expect(Object.fromEntries(streams)).toMatchObject({
+      WatchOrders: { sharing: 'node', cursorField: 'sequence' },
+      WatchQuote: { sharing: 'private', cursorField: '' },
+    });
   });
 });
 
@@ -244,7 +255,7 @@ describe('check', () => {
   it('says ok and counts', async () => {
     const { code, out, err } = await tidegate(['check', ...CONTRACT]);
     expect(code).toBe(0);
-    expect(out).toMatch(/^ok: \d+ methods, \d+ routes$/);
+    expect(out).toMatch(/^ok: \d+ methods, \d+ routes, \d+ streams \(\d shared, \d with a cursor\)$/);
     expect(err).toMatch(/^no keys are configured/);
   });
 

@@ -1,4 +1,5 @@
 /** Service configurations: rules from google.api.Service YAML, ours beside them, and what is refused, with file and line. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { buildTable } from '../gateway/http/table.js';
@@ -141,6 +142,25 @@ service S { rpc Do(M) returns (M) { option (google.api.http) = {body: "*"}; } }`
     const contract = await load(proto, { serviceConfigs: [join(folder, 'c.yaml')] });
     expect(contract.methods[0]?.routes[0]?.template).toBe('/x');
   });
+});
+
+test('the example of docs/service-config.md is one', async () => {
+  const text = readFileSync(new URL('../docs/service-config.md', import.meta.url), 'utf8');
+  const folder = folders.write({ 'c.yaml': /```yaml\n(.*?)```/s.exec(text)?.[1] ?? '' });
+  const rpcs = ['GetOrder', 'CreateOrder', 'Lock', 'GetPublicPrice'].map(
+    (name) => `rpc ${name}(M) returns (M);`,
+  );
+  const proto = `${HEAD}package orders.v1;
+message M { string order_id = 1; string customer_id = 2; M order = 3; string type = 4; string symbol = 5; Meta meta = 6; int64 after_position = 7; }
+message Meta { int64 position = 1; }
+service Orders { ${rpcs.join(' ')} rpc WatchOrders(M) returns (stream M); }
+service Prices { rpc Watch(M) returns (stream M); }`;
+  const { methods } = await load({ 'o.proto': proto }, { serviceConfigs: [join(folder, 'c.yaml')] });
+  const streams = methods.filter(({ serverStreaming }) => serverStreaming).map(({ stream }) => stream);
+  expect(streams).toMatchObject([
+    { eventField: 'type', heartbeatMs: 10_000 },
+    { sharing: 'shared', lingerMs: 30_000 },
+  ]);
 });
 
 describe('the tidegate section', () => {

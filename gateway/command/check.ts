@@ -1,5 +1,6 @@
 /** `tidegate check`: whether serve would start, without starting it. */
 import { printProblem } from '../../src/contract/contract.js';
+import type { Method } from '../../src/method.js';
 import type { Config } from '../config.js';
 import { openTable } from '../load.js';
 import type { Io } from './command.js';
@@ -11,13 +12,25 @@ export async function check(config: Config, io: Io): Promise<number> {
   for (const problem of table.shadowed) io.err(`not served: ${printProblem(problem)}`);
   for (const warning of table.contract.warnings ?? []) io.err(warning);
   if (config.auth.keys.length === 0) io.err(NO_KEYS);
-  io.out(`ok: ${count(table.contract.methods.length, 'method')}, ${count(table.endpoints.length, 'route')}`);
+  const { methods } = table.contract;
+  io.out(
+    `ok: ${count(methods.length, 'method')}, ${count(table.endpoints.length, 'route')}${printStreams(methods)}`,
+  );
   return 0;
 }
 
 /** What `serve` and `check` say of a configuration that can verify no token. */
 export const NO_KEYS =
   'no keys are configured, so no token is accepted: only public methods can be called (TIDEGATE_JWT_SECRET, --jwt-public-key-file, or --dev)';
+
+/** `, 3 streams (1 shared, 2 with a cursor)`; nothing of a contract without streams. */
+function printStreams(methods: readonly Method[]): string {
+  const streams = methods.filter(({ serverStreaming }) => serverStreaming).map(({ stream }) => stream);
+  if (streams.length === 0) return '';
+  const shared = streams.filter(({ sharing }) => sharing !== 'private').length;
+  const resumed = streams.filter(({ cursorField }) => cursorField !== '').length;
+  return `, ${count(streams.length, 'stream')} (${shared} shared, ${resumed} with a cursor)`;
+}
 
 function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;

@@ -1,6 +1,6 @@
 /** `tidegate routes`: every route of the contract, the doors that serve it, and who may pass. */
 import { printProblem } from '../../src/contract/contract.js';
-import type { Access, Method } from '../../src/method.js';
+import type { Access, Method, StreamOptions } from '../../src/method.js';
 import type { Config } from '../config.js';
 import type { Endpoint, Table } from '../http/table.js';
 import { openTable } from '../load.js';
@@ -24,6 +24,8 @@ export interface RouteRow {
   readonly doors: readonly string[];
   /** `orders.v1.OrdersService/GetOrder` */
   readonly rpc: string;
+  /** Of a method that answers a stream: whose calls it shares, and the position in its messages; else undefined. */
+  readonly stream?: Pick<StreamOptions, 'sharing' | 'cursorField'>;
   readonly access: Access;
   /** Empty when no upstreams are configured. */
   readonly upstream: string;
@@ -36,22 +38,24 @@ export function listRoutes({ endpoints }: Table): readonly RouteRow[] {
     path: rule.template,
     doors: doorsOf(method),
     rpc: method.name,
+    ...(method.serverStreaming && { stream: streamOf(method) }),
     access: method.access,
     upstream: method.upstream,
   }));
 }
 
-const HEADINGS = ['METHOD', 'PATH', 'DOORS', 'RPC', 'ACCESS', 'UPSTREAM'] as const;
+const HEADINGS = ['METHOD', 'PATH', 'DOORS', 'RPC', 'STREAM', 'ACCESS', 'UPSTREAM'] as const;
 
 /** The same as text in columns, without a newline at its end. */
 export function formatRoutes(table: Table): string {
   const rows: readonly (readonly string[])[] = [
     HEADINGS,
-    ...listRoutes(table).map(({ method, path, doors, rpc, access, upstream }) => [
+    ...listRoutes(table).map(({ method, path, doors, rpc, stream, access, upstream }) => [
       method,
       path,
       doors.join(', '),
       rpc,
+      stream ? printStream(stream) : '',
       printAccess(access),
       upstream,
     ]),
@@ -71,6 +75,13 @@ export function formatRoutes(table: Table): string {
 function doorsOf({ clientStreaming, serverStreaming }: Method): readonly string[] {
   if (!serverStreaming) return ['REST', 'WS'];
   return clientStreaming ? ['WS', 'REST (half duplex)'] : ['NDJSON', 'JSON array', 'SSE', 'WS'];
+}
+
+const streamOf = ({ stream: { sharing, cursorField } }: Method) => ({ sharing, cursorField });
+
+/** `shared`, or `node, cursor sequence`. */
+function printStream({ sharing, cursorField }: NonNullable<RouteRow['stream']>): string {
+  return cursorField === '' ? sharing : `${sharing}, cursor ${cursorField}`;
 }
 
 function printAccess(access: Access): string {

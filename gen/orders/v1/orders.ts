@@ -1633,6 +1633,9 @@ export const OrdersServiceService = {
   /**
    * What happens to orders, as it happens, in the order in which it happened. See WatchOrdersRequest.after_sequence for
    * going on after a break.
+   *
+   * The service keeps the history and knows where in it a reader is, so nothing has to be kept anywhere else: NODE. All who may
+   * read orders see the same events, so the scope is empty: one call for each gateway node.
    */
   watchOrders: {
     path: "/orders.v1.OrdersService/WatchOrders" as const,
@@ -1668,6 +1671,9 @@ export interface OrdersServiceServer extends UntypedServiceImplementation {
   /**
    * What happens to orders, as it happens, in the order in which it happened. See WatchOrdersRequest.after_sequence for
    * going on after a break.
+   *
+   * The service keeps the history and knows where in it a reader is, so nothing has to be kept anywhere else: NODE. All who may
+   * read orders see the same events, so the scope is empty: one call for each gateway node.
    */
   watchOrders: handleServerStreamingCall<WatchOrdersRequest, OrderEvent>;
 }
@@ -1776,6 +1782,9 @@ export interface OrdersServiceClient extends Client {
   /**
    * What happens to orders, as it happens, in the order in which it happened. See WatchOrdersRequest.after_sequence for
    * going on after a break.
+   *
+   * The service keeps the history and knows where in it a reader is, so nothing has to be kept anywhere else: NODE. All who may
+   * read orders see the same events, so the scope is empty: one call for each gateway node.
    */
   watchOrders(request: WatchOrdersRequest, options?: Partial<CallOptions>): ClientReadableStream<OrderEvent>;
   watchOrders(

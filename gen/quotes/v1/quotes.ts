@@ -482,7 +482,14 @@ export const QuotesServiceService = {
     responseSerialize: (value: Quote): Buffer => Buffer.from(Quote.encode(value).finish()),
     responseDeserialize: (value: Buffer): Quote => Quote.decode(value),
   },
-  /** Quotes of one symbol at a rate that the reader chooses. A reader that is slower gets fewer, each of them current. */
+  /**
+   * Quotes of one symbol at a rate that the reader chooses. A reader that is slower gets fewer, each of them current.
+   *
+   * Not shared, although all see the same market: `count` and `sequence` are about one reader. Of two readers with the same
+   * request, the second would get what is left of the first one's count, with numbers from the middle. And it need not be:
+   * the service leaves out what a slow reader has no time for, and a price of before a break is of no use after it. A stream of all
+   * prices at one rate, without a count, would be { sharing: NODE slow: { policy: CONFLATE key: "symbol" } }.
+   */
   watchQuote: {
     path: "/quotes.v1.QuotesService/WatchQuote" as const,
     requestStream: false as const,
@@ -508,7 +515,14 @@ export const QuotesServiceService = {
 export interface QuotesServiceServer extends UntypedServiceImplementation {
   /** The quote of now. NOT_FOUND for a symbol that is not traded. */
   getQuote: handleUnaryCall<GetQuoteRequest, Quote>;
-  /** Quotes of one symbol at a rate that the reader chooses. A reader that is slower gets fewer, each of them current. */
+  /**
+   * Quotes of one symbol at a rate that the reader chooses. A reader that is slower gets fewer, each of them current.
+   *
+   * Not shared, although all see the same market: `count` and `sequence` are about one reader. Of two readers with the same
+   * request, the second would get what is left of the first one's count, with numbers from the middle. And it need not be:
+   * the service leaves out what a slow reader has no time for, and a price of before a break is of no use after it. A stream of all
+   * prices at one rate, without a count, would be { sharing: NODE slow: { policy: CONFLATE key: "symbol" } }.
+   */
   watchQuote: handleServerStreamingCall<WatchQuoteRequest, Quote>;
   /** Sets the prices that symbols trade around, and lists new ones. Prices sent before one that is refused are kept. */
   uploadQuotes: handleClientStreamingCall<UploadQuotesRequest, UploadQuotesResponse>;
@@ -528,7 +542,14 @@ export interface QuotesServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Quote) => void,
   ): ClientUnaryCall;
-  /** Quotes of one symbol at a rate that the reader chooses. A reader that is slower gets fewer, each of them current. */
+  /**
+   * Quotes of one symbol at a rate that the reader chooses. A reader that is slower gets fewer, each of them current.
+   *
+   * Not shared, although all see the same market: `count` and `sequence` are about one reader. Of two readers with the same
+   * request, the second would get what is left of the first one's count, with numbers from the middle. And it need not be:
+   * the service leaves out what a slow reader has no time for, and a price of before a break is of no use after it. A stream of all
+   * prices at one rate, without a count, would be { sharing: NODE slow: { policy: CONFLATE key: "symbol" } }.
+   */
   watchQuote(request: WatchQuoteRequest, options?: Partial<CallOptions>): ClientReadableStream<Quote>;
   watchQuote(
     request: WatchQuoteRequest,

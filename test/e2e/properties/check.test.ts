@@ -105,6 +105,23 @@ describe('nothing is found', () => {
     expect(found(steps, { losses: [LOSS] })).toEqual([]);
   });
 
+  test('when a client is sent back to the oldest event, and comes to an old loss again', () => {
+    const steps = [
+      connect(),
+      open('c0'),
+      ...events(1, 3),
+      reset('d0'),
+      ...events(8, 9),
+      reset('e0'),
+      ...events(2, 3),
+      reset('f0'),
+      ...events(8, 12),
+    ];
+    const losses = [LOSS, { from: 9, to: 9, reasons: ['epoch_changed'] as const }];
+    expect(found(steps, { losses, last: 12 })).toEqual([]);
+    expect(found(steps, { losses: [LOSS] })).toEqual(['reset']);
+  });
+
   test('in polls, whose events have a cursor only as a batch', () => {
     const steps = [
       connect(),

@@ -270,6 +270,9 @@ class Walk {
       );
       if (loss !== undefined) this.told.add(loss);
       else this.find('reset', at, `${reason} after ${known}, before ${next + 1}: nothing was lost there`);
+      // Who is sent back to the beginning comes to each loss again, and is told again.
+      if (next < known)
+        for (const one of [...this.told].filter(({ to }) => to >= next)) this.told.delete(one);
     }
     this.unexplained = [];
   }

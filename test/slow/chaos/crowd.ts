@@ -64,10 +64,15 @@ interface CrowdOptions {
   readonly port: () => number;
 }
 
+/**
+ * Nobody polls a private stream: each poll is a call of the service that is cancelled, and Node's HTTP/2 servers close a connection on
+ * which more than 33 a second are.
+ */
 export function gatherCrowd({ streams, clients: count, port }: CrowdOptions): Crowd {
   const clients = Array.from({ length: count }, (_, index) => {
     const { kind, name } = streams[index % streams.length] as ChaosStream;
-    const door = DOORS[Math.floor(index / streams.length) % DOORS.length] as Door;
+    const turn = DOORS[Math.floor(index / streams.length) % DOORS.length] as Door;
+    const door = kind === 'Private' && turn === longPoll ? sse : turn;
     return startClient({
       name: `${index} ${door.name}`,
       door,
@@ -128,7 +133,8 @@ export async function probe({ streams, histories, count, last, port }: Probing):
   for (let index = 0; index < count && seen.length > 0; index++) {
     const { cursor, stream } = seen[Math.floor(Math.random() * seen.length)] as (typeof seen)[number];
     const { kind } = streams.find(({ name }) => name === stream) as ChaosStream;
-    const door = DOORS[index % DOORS.length] as Door;
+    const turn = DOORS[index % DOORS.length] as Door;
+    const door = kind === 'Private' && turn === longPoll ? sse : turn;
     const client = startClient({
       name: `probe ${index} ${door.name}`,
       door,
