@@ -1,13 +1,16 @@
 /** Chat on two servers over every kind of broker: the same rooms, numbers without holes, and nothing lost between them. */
 import { randomUUID } from 'node:crypto';
 import { type ServiceError, status } from '@grpc/grpc-js';
-import { beforeAll, describe, expect, test } from 'vitest';
-import { JoinRoomRequest, type RoomEvent, RoomEvent_Type } from '../gen/chat/v1/chat.js';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { CreateRoomRequest, JoinRoomRequest, type RoomEvent, RoomEvent_Type } from '../gen/chat/v1/chat.js';
 import { hubOver } from '../services/channels/hub.js';
 import { Rooms } from '../services/chat/rooms.js';
 import { createChatService } from '../services/chat/service.js';
 import { createServer } from '../services/server.js';
+import { startServices } from '../services/services.js';
 import { type Cluster, KINDS } from './support/brokers.js';
+import { redisCommand } from './support/redis_command.js';
+import { missingRedis, startRedis } from './support/servers.js';
 import { accepted, as, ask, connect, drain, refusal, refusalOf, take } from './support/services_client.js';
 
 const { MESSAGE, JOINED, LEFT } = RoomEvent_Type;
@@ -198,5 +201,37 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('on $kind', 
     const both = await drain(watch(room, { after: 'x', afterSequence: 0n }));
     expect(both.error?.details).toBe('after: not together with after_sequence');
     expect((await drain(watch(room, { after: 'x' }))).error?.details).toBe('after: is no position');
+  });
+});
+
+describe.skipIf(missingRedis() !== undefined)('a broker that was wiped', () => {
+  test('has no rooms but the lobby, tells those who watch, and counts from 1 again', async () => {
+    const redis = await startRedis();
+    onTestFinished(() => redis.stop());
+    const server = await startServices({ broker: redis.url, graceMs: 500 });
+    const { chat, close } = connect(server.address);
+    onTestFinished(async () => {
+      close();
+      await server.close();
+    });
+    const post = (room: string) => ask(chat, chat.postMessage, { room, text: 'hello' }, as('ada'));
+    const open = (roomId: string) =>
+      ask(chat, chat.createRoom, CreateRoomRequest.fromPartial({ room: { roomId } }), as('ada'));
+    await open('harbour');
+    for (const room of ['harbour', 'lobby', 'lobby']) await post(room);
+    const watching = chat.watchRoom({ room: 'lobby', afterSequence: undefined, after: undefined });
+    await accepted(watching);
+    const watched = drain(watching);
+    await redisCommand(redis.port, 'FLUSHALL');
+    expect((await post('lobby')).sequence).toBe(1n);
+    const { error } = await watched;
+    expect(refusal(error as ServiceError)).toMatchObject({
+      code: status.OUT_OF_RANGE,
+      details: { ErrorInfo: { reason: 'EPOCH_CHANGED' } },
+    });
+    await open('quay');
+    expect((await refusalOf(ask(chat, chat.getRoom, { room: 'harbour' }))).code).toBe(status.NOT_FOUND);
+    await open('harbour');
+    expect((await post('harbour')).sequence).toBe(1n);
   });
 });

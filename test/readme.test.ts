@@ -44,7 +44,7 @@ describe('npm start', () => {
   }, 40_000);
   afterAll(() => stop(child));
 
-  test('prints the routes, a token and three commands', () => {
+  test('prints the routes, a token and commands to paste', () => {
     expect(output).toMatch(/GET +\/v1\/orders\/\{order_id\}/);
     expect(output).toMatch(/SSE/);
     expect(output).toMatch(/eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+/);
