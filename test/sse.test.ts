@@ -518,3 +518,40 @@ describe('drain', () => {
     expect(calls).toHaveLength(0);
   });
 });
+
+describe('lines and arrays, which show no cursors', () => {
+  test('go on where the query says', async () => {
+    const feed = new HandFeed({ resumed: true, replay: true });
+    const { url, calls } = await rig(feed);
+    const answer = fetch(`${url}/v1/Ticks?last_event_id=c7`);
+    await until(() => expect(feed.sinks).toHaveLength(1));
+    expect(calls[0]?.resume).toBe('c7');
+    feed.send(message(json(8), 'c8'), { kind: 'caught_up', cursor: 'c8' });
+    feed.end();
+    expect(await (await answer).text()).toBe('{"n":8}\n');
+  });
+
+  test('are refused where they cannot', async () => {
+    const { url } = await rig(new HandFeed({ resumed: false }));
+    const answer = await fetch(`${url}/v1/Ticks?last_event_id=c7`);
+    expect(answer.status).toBe(409);
+    expect(((await answer.json()) as { message: string }).message).toBe(
+      'the stream does not go on at this cursor: begin anew without it',
+    );
+    const controller = new AbortController();
+    const { signal } = controller;
+    expect((await fetch(`${url}/v1/Ticks?last_event_id=earliest`, { signal })).status).toBe(200);
+    controller.abort();
+  });
+
+  test('fail when they are reset', async () => {
+    const feed = new HandFeed();
+    const { url } = await rig(feed);
+    const answer = fetch(`${url}/v1/Ticks`);
+    await until(() => expect(feed.sinks).toHaveLength(1));
+    feed.send(message(json(1), 'c1'), { kind: 'reset', reason: 'epoch_changed', cursor: 'd0' });
+    expect(await (await answer).text()).toBe(
+      '{"n":1}\n{"error":{"code":10,"message":"the stream does not go on where it was: epoch_changed"}}\n',
+    );
+  });
+});

@@ -25,6 +25,10 @@ export interface Frame {
     | { $case: "ping"; value: Ping }
     | { $case: "pong"; value: Pong }
     | { $case: "goaway"; value: Goaway }
+    | { $case: "bookmark"; value: Bookmark }
+    | { $case: "caughtUp"; value: CaughtUp }
+    | { $case: "reset"; value: Reset }
+    | { $case: "ack"; value: Ack }
     | undefined;
 }
 
@@ -87,7 +91,15 @@ export interface Open {
     | number
     | undefined;
   /** Milliseconds until the call is given up. Absent: the gateway's default. */
-  deadlineMs?: number | undefined;
+  deadlineMs?:
+    | number
+    | undefined;
+  /** Feature resume: where the stream of replies goes on. A cursor that came with a frame, `earliest` or `now`. */
+  cursor?:
+    | string
+    | undefined;
+  /** Feature ack: names the sender of numbered messages, also on its next socket. */
+  idempotencyKey?: string | undefined;
 }
 
 /** Server: the call was accepted. */
@@ -96,12 +108,29 @@ export interface Opened {
   headers: Header[];
   /** The credit that the client stream began with; 0 for a method that takes one message. */
   credit: number;
+  /** Feature resume, on a stream of replies: whether it goes on at the cursor of Open, and whether what happened before comes first. */
+  resumed?: boolean | undefined;
+  replay?:
+    | boolean
+    | undefined;
+  /** Where it begins. Absent on a stream without cursors. */
+  cursor?:
+    | string
+    | undefined;
+  /** Feature ack, with an idempotency key: the greatest number that has been acknowledged to this sender. */
+  acked?: bigint | undefined;
 }
 
 /** Either way: one message of a call. */
 export interface Msg {
   sid: number;
   data: Uint8Array;
+  /** Client, feature ack: its number, from 1. */
+  seq?:
+    | bigint
+    | undefined;
+  /** Server, feature resume: the position behind it. */
+  cursor?: string | undefined;
 }
 
 /** Client: no more messages will be sent. */
@@ -148,6 +177,31 @@ export interface Goaway {
   reason: string;
 }
 
+/** Server, feature resume: the position moved on without a message. */
+export interface Bookmark {
+  sid: number;
+  cursor: string;
+}
+
+/** Server, feature resume: what happened before has been sent. */
+export interface CaughtUp {
+  sid: number;
+  cursor: string;
+}
+
+/** Server, feature resume: what follows does not continue what the client has seen. */
+export interface Reset {
+  sid: number;
+  cursor: string;
+  reason: string;
+}
+
+/** Server, feature ack: the service has been sent every message of this call up to this number. */
+export interface Ack {
+  sid: number;
+  seq: bigint;
+}
+
 function createBaseFrame(): Frame {
   return { frame: undefined };
 }
@@ -190,6 +244,18 @@ export const Frame: MessageFns<Frame> = {
         break;
       case "goaway":
         Goaway.encode(message.frame.value, writer.uint32(98).fork()).join();
+        break;
+      case "bookmark":
+        Bookmark.encode(message.frame.value, writer.uint32(106).fork()).join();
+        break;
+      case "caughtUp":
+        CaughtUp.encode(message.frame.value, writer.uint32(114).fork()).join();
+        break;
+      case "reset":
+        Reset.encode(message.frame.value, writer.uint32(122).fork()).join();
+        break;
+      case "ack":
+        Ack.encode(message.frame.value, writer.uint32(130).fork()).join();
         break;
     }
     return writer;
@@ -304,6 +370,38 @@ export const Frame: MessageFns<Frame> = {
             message.frame = { $case: "goaway", value: Goaway.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.frame = { $case: "bookmark", value: Bookmark.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.frame = { $case: "caughtUp", value: CaughtUp.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.frame = { $case: "reset", value: Reset.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.frame = { $case: "ack", value: Ack.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -391,6 +489,30 @@ export const Frame: MessageFns<Frame> = {
       case "goaway": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "goaway", value: Goaway.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "bookmark": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "bookmark", value: Bookmark.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "caughtUp": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "caughtUp", value: CaughtUp.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "reset": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "reset", value: Reset.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "ack": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "ack", value: Ack.fromPartial(object.frame.value) };
         }
         break;
       }
@@ -743,6 +865,8 @@ function createBaseOpen(): Open {
     message: undefined,
     credit: undefined,
     deadlineMs: undefined,
+    cursor: undefined,
+    idempotencyKey: undefined,
   };
 }
 
@@ -768,6 +892,12 @@ export const Open: MessageFns<Open> = {
     }
     if (message.deadlineMs !== undefined) {
       writer.uint32(56).uint32(message.deadlineMs);
+    }
+    if (message.cursor !== undefined) {
+      writer.uint32(66).string(message.cursor);
+    }
+    if (message.idempotencyKey !== undefined) {
+      writer.uint32(74).string(message.idempotencyKey);
     }
     return writer;
   },
@@ -841,6 +971,22 @@ export const Open: MessageFns<Open> = {
             message.deadlineMs = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.idempotencyKey = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -865,12 +1011,14 @@ export const Open: MessageFns<Open> = {
     message.message = object.message ?? undefined;
     message.credit = object.credit ?? undefined;
     message.deadlineMs = object.deadlineMs ?? undefined;
+    message.cursor = object.cursor ?? undefined;
+    message.idempotencyKey = object.idempotencyKey ?? undefined;
     return message;
   },
 };
 
 function createBaseOpened(): Opened {
-  return { sid: 0, headers: [], credit: 0 };
+  return { sid: 0, headers: [], credit: 0, resumed: undefined, replay: undefined, cursor: undefined, acked: undefined };
 }
 
 export const Opened: MessageFns<Opened> = {
@@ -883,6 +1031,21 @@ export const Opened: MessageFns<Opened> = {
     }
     if (message.credit !== 0) {
       writer.uint32(24).uint32(message.credit);
+    }
+    if (message.resumed !== undefined) {
+      writer.uint32(32).bool(message.resumed);
+    }
+    if (message.replay !== undefined) {
+      writer.uint32(40).bool(message.replay);
+    }
+    if (message.cursor !== undefined) {
+      writer.uint32(50).string(message.cursor);
+    }
+    if (message.acked !== undefined) {
+      if (BigInt.asUintN(64, message.acked) !== message.acked) {
+        throw new globalThis.Error("value provided for field message.acked of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.acked);
     }
     return writer;
   },
@@ -924,6 +1087,38 @@ export const Opened: MessageFns<Opened> = {
             message.credit = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.resumed = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.replay = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.acked = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -944,12 +1139,16 @@ export const Opened: MessageFns<Opened> = {
     message.sid = object.sid ?? 0;
     message.headers = object.headers?.map((e) => Header.fromPartial(e)) || [];
     message.credit = object.credit ?? 0;
+    message.resumed = object.resumed ?? undefined;
+    message.replay = object.replay ?? undefined;
+    message.cursor = object.cursor ?? undefined;
+    message.acked = (object.acked !== undefined && object.acked !== null) ? BigInt(object.acked) : undefined;
     return message;
   },
 };
 
 function createBaseMsg(): Msg {
-  return { sid: 0, data: new Uint8Array(0) };
+  return { sid: 0, data: new Uint8Array(0), seq: undefined, cursor: undefined };
 }
 
 export const Msg: MessageFns<Msg> = {
@@ -959,6 +1158,15 @@ export const Msg: MessageFns<Msg> = {
     }
     if (message.data.length !== 0) {
       writer.uint32(18).bytes(message.data);
+    }
+    if (message.seq !== undefined) {
+      if (BigInt.asUintN(64, message.seq) !== message.seq) {
+        throw new globalThis.Error("value provided for field message.seq of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.seq);
+    }
+    if (message.cursor !== undefined) {
+      writer.uint32(34).string(message.cursor);
     }
     return writer;
   },
@@ -992,6 +1200,22 @@ export const Msg: MessageFns<Msg> = {
             message.data = reader.bytes();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.seq = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1011,6 +1235,8 @@ export const Msg: MessageFns<Msg> = {
     const message = createBaseMsg();
     message.sid = object.sid ?? 0;
     message.data = object.data ?? new Uint8Array(0);
+    message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : undefined;
+    message.cursor = object.cursor ?? undefined;
     return message;
   },
 };
@@ -1501,6 +1727,289 @@ export const Goaway: MessageFns<Goaway> = {
     const message = createBaseGoaway();
     message.reconnectAfterMs = object.reconnectAfterMs ?? 0;
     message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseBookmark(): Bookmark {
+  return { sid: 0, cursor: "" };
+}
+
+export const Bookmark: MessageFns<Bookmark> = {
+  encode(message: Bookmark, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sid !== 0) {
+      writer.uint32(8).uint32(message.sid);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Bookmark {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBookmark();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sid = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Bookmark>): Bookmark {
+    return Bookmark.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Bookmark>): Bookmark {
+    const message = createBaseBookmark();
+    message.sid = object.sid ?? 0;
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseCaughtUp(): CaughtUp {
+  return { sid: 0, cursor: "" };
+}
+
+export const CaughtUp: MessageFns<CaughtUp> = {
+  encode(message: CaughtUp, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sid !== 0) {
+      writer.uint32(8).uint32(message.sid);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CaughtUp {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCaughtUp();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sid = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CaughtUp>): CaughtUp {
+    return CaughtUp.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CaughtUp>): CaughtUp {
+    const message = createBaseCaughtUp();
+    message.sid = object.sid ?? 0;
+    message.cursor = object.cursor ?? "";
+    return message;
+  },
+};
+
+function createBaseReset(): Reset {
+  return { sid: 0, cursor: "", reason: "" };
+}
+
+export const Reset: MessageFns<Reset> = {
+  encode(message: Reset, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sid !== 0) {
+      writer.uint32(8).uint32(message.sid);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Reset {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReset();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sid = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Reset>): Reset {
+    return Reset.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Reset>): Reset {
+    const message = createBaseReset();
+    message.sid = object.sid ?? 0;
+    message.cursor = object.cursor ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseAck(): Ack {
+  return { sid: 0, seq: 0n };
+}
+
+export const Ack: MessageFns<Ack> = {
+  encode(message: Ack, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sid !== 0) {
+      writer.uint32(8).uint32(message.sid);
+    }
+    if (message.seq !== 0n) {
+      if (BigInt.asUintN(64, message.seq) !== message.seq) {
+        throw new globalThis.Error("value provided for field message.seq of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.seq);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Ack {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAck();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sid = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.seq = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Ack>): Ack {
+    return Ack.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Ack>): Ack {
+    const message = createBaseAck();
+    message.sid = object.sid ?? 0;
+    message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : 0n;
     return message;
   },
 };
