@@ -66,7 +66,7 @@ export async function endCalls(
   const moments = momentsOf(calls.length, graceMs);
   const leaving = calls.map((one, index) => ({
     ...(moments[index] as Moments),
-    leave: () => one.leave?.(),
+    leave: () => one.leave(),
     cut: () => {
       // One reply is soon there; a stream may have no end of its own.
       if (one.call.method.serverStreaming) one.cancel(reason);

@@ -112,6 +112,20 @@ describe('metrics', () => {
       .split('\n')
       .filter((line) => !line.startsWith('#'));
 
+  it('count who came back, who was reset, and whom the gateway sent away', async () => {
+    const { registry, streams } = createMetrics();
+    streams.resumed('sse', true);
+    streams.resumed('sse', true);
+    streams.resumed('poll', false);
+    streams.reset('ws', 'history_truncated');
+    streams.left('ws', 'drain');
+    const text = await registry.metrics();
+    expect(text).toContain('tidegate_stream_resumes_total{door="sse",result="resumed"} 2');
+    expect(text).toContain('tidegate_stream_resumes_total{door="poll",result="reset"} 1');
+    expect(text).toContain('tidegate_stream_resets_total{door="ws",reason="history_truncated"} 1');
+    expect(text).toContain('tidegate_connections_ended_total{door="ws",reason="drain"} 1');
+  });
+
   it('count calls by method and code, and those that still run', async () => {
     const metrics = createMetrics();
     const calls = [1, 2, 3, 4].map(() => metrics.observer.start(callOf('a.A/Get')));

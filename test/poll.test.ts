@@ -7,6 +7,8 @@ import { Code, StatusError } from '../src/status.js';
 import { HandFeed, message } from './support/feeds.js';
 import { type HttpDoors, type HttpDoorsOptions, startHttpDoors } from './support/http_doors.js';
 
+/** CI is slow and noisy. */
+const until = (check: () => unknown): Promise<unknown> => vi.waitFor(check, 5000);
 const running: HttpDoors[] = [];
 const json = (n: number): string => `{"n":${n}}`;
 
@@ -30,7 +32,7 @@ async function rig(feed: HandFeed | StatusError, options: HttpDoorsOptions = {})
 }
 
 /** Resolves when the poll waits at the feed. */
-const waiting = (feed: HandFeed) => vi.waitFor(() => expect(feed.sinks).toHaveLength(1));
+const waiting = (feed: HandFeed) => until(() => expect(feed.sinks).toHaveLength(1));
 
 afterEach(async () => {
   for (const one of running.splice(0)) await one.close();
@@ -60,7 +62,7 @@ describe('a poll', () => {
       resumed: true,
       caughtUp: true,
     });
-    await vi.waitFor(() => expect(feed.stopped).toBe(1));
+    await until(() => expect(feed.stopped).toBe(1));
   });
 
   test('keeps its own parameters from the request', async () => {
@@ -224,7 +226,7 @@ describe('a poll', () => {
     asked.catch(() => {});
     await waiting(feed);
     controller.abort();
-    await vi.waitFor(() => expect(open()).toBe(0));
+    await until(() => expect(open()).toBe(0));
   });
 
   test('is answered when the gateway drains, not cut', async () => {

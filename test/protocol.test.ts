@@ -6,6 +6,9 @@ import { createAgenda } from '../gateway/agenda.js';
 import type { Config } from '../gateway/config.js';
 import type { Gateway } from '../gateway/doors/door.js';
 import { SocketCall } from '../gateway/doors/ws_call.js';
+import { Close } from '../gateway/doors/ws_close.js';
+import { SHAPES } from '../gateway/doors/ws_frames.js';
+import { FEATURES } from '../gateway/doors/ws_hello.js';
 import { createJsonFraming } from '../gateway/doors/ws_json.js';
 import { Session } from '../gateway/doors/ws_session.js';
 import type { Socket } from '../gateway/doors/ws_socket.js';
@@ -13,6 +16,8 @@ import type { Endpoint } from '../gateway/http/table.js';
 import { STREAM_SETTINGS } from '../gateway/streams.js';
 import type { Call, Message } from '../src/call.js';
 import { STATUS, StatusError } from '../src/status.js';
+import type { Feed, ResetReason, StreamEvent } from '../src/stream/feed.js';
+import { pumpFeed } from '../src/stream/pump.js';
 import { bytes, identify } from './support/ws_backend.js';
 import { readFrames } from './support/ws_wire.js';
 
@@ -24,6 +29,10 @@ const EXAMPLES = [...DOCUMENT.matchAll(/^```(wire|route)(?: (.+))?\n([\s\S]*?)^`
 interface Line {
   readonly type?: string;
   readonly sid?: number;
+  readonly resumed?: boolean;
+  readonly replay?: boolean;
+  readonly cursor?: string;
+  readonly reason?: string;
   readonly data?: unknown;
   readonly status?: { readonly code: number; readonly message: string };
   readonly error?: { readonly code: number; readonly message: string };
@@ -33,6 +42,10 @@ interface Line {
 interface Script {
   readonly replies: readonly unknown[];
   readonly failure: { readonly code: number; readonly message: string } | undefined;
+  /** Of a stream with positions: how it begins, and what it tells. */
+  readonly feed?: Pick<Feed, 'resumed' | 'replay' | 'cursor'> & { readonly events: readonly StreamEvent[] };
+  /** Whether the example ends before the call does. */
+  readonly open?: boolean;
 }
 
 const said = (lines: readonly string[], mark: string): string[] =>
@@ -60,6 +73,22 @@ function endpointOf(route: string): Endpoint {
   return { method, rule: { body: client ? '*' : '' }, binding, options } as unknown as Endpoint;
 }
 
+async function readAll(messages: AsyncIterable<Message>): Promise<void> {
+  for await (const _ of messages);
+}
+
+function aborted({ signal }: Call): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}
+
+function eventOf({ type, data, cursor = '', reason }: Line): StreamEvent[] {
+  if (type === 'msg') return [{ kind: 'message', message: bytes(data), cursor }];
+  if (type === 'caught_up') return [{ kind: 'caught_up', cursor }];
+  return type === 'reset' ? [{ kind: 'reset', reason: reason as ResetReason, cursor }] : [];
+}
+
 /** A gateway whose service follows the script of the call's id. */
 function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
   const config = {
@@ -73,11 +102,16 @@ function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
     timeouts: { unaryMs: 0, maxMs: 0, heartbeatMs: 25_000, helloMs: 10_000, drainMs: 10_000 },
     auth: { leewaySeconds: 0 },
   } as unknown as Config;
-  async function* play(call: Call, { replies, failure }: Script): AsyncGenerator<Message> {
+  async function* play(call: Call, { replies, failure, open }: Script): AsyncGenerator<Message> {
     if (typeof call.requests === 'function') await call.requests();
-    else void call.requests[Symbol.asyncIterator]().next();
+    else readAll(call.requests).catch(() => {});
     for (const reply of replies) yield bytes(reply);
     if (failure !== undefined) throw new StatusError(failure.code as never, failure.message);
+    if (open === true) await aborted(call);
+  }
+  async function* tell(call: Call, events: readonly StreamEvent[]): AsyncGenerator<StreamEvent> {
+    yield* events;
+    await aborted(call);
   }
   return {
     config,
@@ -89,6 +123,13 @@ function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
     invoke: async (call: Call) => {
       const script = scripts.get(call.id) ?? { replies: [], failure: undefined };
       const messages = play(call, script);
+      const { signal } = call;
+      if (script.feed !== undefined) {
+        const { events, ...where } = script.feed;
+        const trailers = () => ({});
+        const feed = pumpFeed({ ...where, events: tell(call, events), trailers, signal, resumable: true });
+        return { headers: {}, messages, feed, trailers };
+      }
       if (call.method.serverStreaming) return { headers: {}, messages, trailers: () => ({}) };
       const { value } = await messages.next();
       return { headers: {}, messages: value as Message, trailers: () => ({}) };
@@ -147,11 +188,14 @@ async function runFrames(lines: readonly string[]): Promise<string[]> {
   const scripts = new Map(
     frames
       .filter(({ type }) => type === 'opened')
-      .map(({ sid }) => {
-        const replies = frames
-          .filter((frame) => frame.type === 'msg' && frame.sid === sid)
-          .map(({ data }) => data);
-        return [`r1-${sid}`, { replies, failure: undefined }];
+      .map(({ sid, resumed, replay = false, cursor = '' }): [string, Script] => {
+        const own = frames.filter((frame) => frame.sid === sid);
+        const replies = own.filter(({ type }) => type === 'msg').map(({ data }) => data);
+        const open = !own.some(({ type }) => type === 'end');
+        const script: Script = { replies, failure: undefined, open };
+        if (resumed === undefined) return [`r1-${sid}`, script];
+        const feed = { resumed, replay, cursor, events: own.flatMap(eventOf) };
+        return [`r1-${sid}`, { ...script, feed }];
       }),
   );
   const gateway = scripted(scripts);
@@ -174,9 +218,7 @@ function hang(invoke: Gateway['invoke']): Gateway['invoke'] {
   return async (call) => {
     const reply = await invoke(call);
     async function* wait(): AsyncGenerator<Message> {
-      await new Promise((_, reject) => {
-        call.signal.addEventListener('abort', () => reject(call.signal.reason as Error), { once: true });
-      });
+      await aborted(call);
       yield bytes({});
     }
     return { ...reply, messages: wait() };
@@ -225,7 +267,22 @@ describe('PROTOCOL.md', () => {
     expect(happened).toEqual(promised);
   });
 
-  test('names the close code of every status', () => {
+  test('names the close code of every status, and every other one', () => {
     for (const { name, close } of STATUS.slice(1)) expect(DOCUMENT).toContain(`${close} ${name}`);
+    for (const code of Object.values(Close)) expect(DOCUMENT).toMatch(new RegExp(`^\\| ${code} \\|`, 'm'));
+  });
+
+  test('says what each reset means, and names every feature, event and frame', () => {
+    const reasons: Record<ResetReason, true> = {
+      history_truncated: true,
+      epoch_changed: true,
+      log_diverged: true,
+      cursor_invalid: true,
+      scope_changed: true,
+      slow_consumer: true,
+    };
+    for (const reason of Object.keys(reasons)) expect(DOCUMENT).toContain(`\n| \`${reason}\` |`);
+    for (const feature of FEATURES) expect(DOCUMENT).toContain(`\n#### \`${feature}\``);
+    for (const { type } of SHAPES) expect(DOCUMENT).toContain(`\`${type}\``);
   });
 });

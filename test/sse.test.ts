@@ -13,6 +13,8 @@ import { feedOf } from '../src/stream/pump.js';
 import { HandFeed, message, Pushed } from './support/feeds.js';
 import { type HttpDoors, type HttpDoorsOptions, openEvents, startHttpDoors } from './support/http_doors.js';
 
+/** CI is slow and noisy. */
+const until = (check: () => unknown): Promise<unknown> => vi.waitFor(check, 5000);
 const running: HttpDoors[] = [];
 const NO_REPLY = { headers: {}, trailers: () => ({}) };
 const json = (n: number): string => `{"n":${n}}`;
@@ -120,7 +122,7 @@ describe('events', () => {
     socket.setEncoding('utf8').on('data', (chunk: string) => {
       text += chunk;
     });
-    await vi.waitFor(() => expect(text).toContain('event: open'));
+    await until(() => expect(text).toContain('event: open'));
     feed.send(message(json(1), 'c1'));
     feed.end();
     await new Promise((resolve) => socket.once('close', resolve));
@@ -136,11 +138,11 @@ describe('events', () => {
     const answer = fetch(`${url}/v1/Ticks`, {
       headers: { accept: 'text/event-stream', 'accept-encoding': 'gzip' },
     });
-    await vi.waitFor(() => expect(feed.sinks).toHaveLength(1));
-    await vi.waitFor(() => expect(feed.sinks[0]?.room()).toBe(Number.POSITIVE_INFINITY));
+    await until(() => expect(feed.sinks).toHaveLength(1));
+    await until(() => expect(feed.sinks[0]?.room()).toBe(Number.POSITIVE_INFINITY));
     feed.send(message(json(1), 'c1'));
     expect(feed.sinks[0]?.room()).toBe(0);
-    await vi.waitFor(() => expect(feed.readied).toBeGreaterThan(0));
+    await until(() => expect(feed.readied).toBeGreaterThan(0));
     feed.end();
     expect((await answer).headers.get('content-encoding')).toBe('gzip');
     expect(await (await answer).text()).toContain('id: c1\nevent: message\ndata: {"n":1}\n\nid: end');
@@ -187,15 +189,15 @@ describe('events', () => {
       text += chunk;
     });
     socket.write('GET /v1/Ticks HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\r\n');
-    await vi.waitFor(() => expect(text).toContain('event: open'));
+    await until(() => expect(text).toContain('event: open'));
     feed.send(message(json(1), 'c1'));
     feed.end();
-    await vi.waitFor(() => expect(text).toMatch(/0\r\n\r\n$/));
+    await until(() => expect(text).toMatch(/0\r\n\r\n$/));
     const [own] = sockets;
     const listeners = own?.listenerCount('drain');
     text = '';
     socket.write('GET /v1/Get HTTP/1.1\r\nhost: a\r\n\r\n');
-    await vi.waitFor(() => expect(text).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*\{"query":""\}$/));
+    await until(() => expect(text).toMatch(/^HTTP\/1\.1 200 OK[\s\S]*\{"query":""\}$/));
     expect(listeners).toBeDefined();
     expect(own?.listenerCount('drain')).toBe(listeners);
     socket.destroy();
@@ -207,10 +209,10 @@ describe('heartbeats', () => {
     const feed = new HandFeed({ cursor: 'c0' });
     const { url } = await rig(feed, { timeouts: { heartbeatMs: 60 } });
     const client = await openEvents(`${url}/v1/Ticks`);
-    await vi.waitFor(() => expect(client.text()).toContain(': hb\n\n'));
+    await until(() => expect(client.text()).toContain(': hb\n\n'));
     expect(client.text()).not.toContain('bookmark');
     feed.position = 'c9';
-    await vi.waitFor(() => expect(client.text()).toContain('id: c9\nevent: bookmark\ndata: \n\n: hb\n\n'));
+    await until(() => expect(client.text()).toContain('id: c9\nevent: bookmark\ndata: \n\n: hb\n\n'));
     expect(client.text().split('bookmark')).toHaveLength(2);
     client.leave();
   });
@@ -240,7 +242,7 @@ describe('coming back', () => {
     const { url, calls, counted } = await rig(feed);
     const client = await openEvents(`${url}${path}`, headers as Record<string, string>);
     expect(calls[0]?.resume).toBe('c7');
-    await vi.waitFor(() => expect(client.events()[0]).toMatchObject({ event: 'open', id: 'c7' }));
+    await until(() => expect(client.events()[0]).toMatchObject({ event: 'open', id: 'c7' }));
     expect(JSON.parse(client.events()[0]?.data ?? '')).toMatchObject({ resumed: true, replay: true });
     expect(counted).toEqual(['sse resumed']);
     client.leave();
@@ -265,7 +267,7 @@ describe('coming back', () => {
     const { url, counted } = await rig(feed);
     const client = await openEvents(`${url}/v1/Ticks`, { 'last-event-id': 'garbage ü' });
     feed.send({ kind: 'reset', reason: 'cursor_invalid', cursor: 'd0' });
-    await vi.waitFor(() => expect(client.events()).toHaveLength(2));
+    await until(() => expect(client.events()).toHaveLength(2));
     expect(client.events()[1]).toEqual({ event: 'reset', data: '{"reason":"cursor_invalid"}', id: 'd0' });
     expect(counted).toEqual(['sse not resumed', 'sse reset cursor_invalid']);
     client.leave();
@@ -366,7 +368,7 @@ describe('a client that does not read', () => {
       expect(counted).toEqual(['sse left slow']);
       expect(sockets.size).toBe(1);
       await vi.advanceTimersByTimeAsync(10_100);
-      await vi.waitFor(() => expect(sockets.size).toBe(0));
+      await until(() => expect(sockets.size).toBe(0));
       client.resume();
       expect(await client.over).toBe(false);
     } finally {
@@ -379,7 +381,7 @@ describe('a client that does not read', () => {
     const { url, running: open } = await rig(feed);
     const client = await openEvents(`${url}/v1/Ticks`);
     client.leave();
-    await vi.waitFor(() => expect(feed.stopped).toBe(1));
+    await until(() => expect(feed.stopped).toBe(1));
     feed.send(message(json(1), 'c1'));
     expect(open()).toBe(0);
   });
@@ -447,7 +449,7 @@ describe('the end of a connection', () => {
       identify: () => ({ id: 'r1', principal, metadata: {}, deadline: undefined }),
     });
     const answer = await fetch(`${url}/v1/Ticks`);
-    await vi.waitFor(() => expect(feed.sinks).toHaveLength(1));
+    await until(() => expect(feed.sinks).toHaveLength(1));
     feed.send(message(json(1), 'c1'));
     expect(await answer.text()).toBe(
       '{"n":1}\n{"error":{"code":16,"message":"token: expired since this stream was opened"}}\n',
@@ -464,7 +466,7 @@ describe('drain', () => {
     const left: number[] = [];
     for (const client of clients) void client.over.then(() => left.push(Date.now() - start));
     await leave();
-    await vi.waitFor(() => expect(left).toHaveLength(40));
+    await until(() => expect(left).toHaveLength(40));
     expect(Math.max(...left)).toBeLessThan(2500);
     for (let from = 0; from < 2000; from += 200) {
       // Evenly it would be 4.4 in each of these; at random ten would not be rare.
@@ -514,5 +516,42 @@ describe('drain', () => {
     await back.over;
     expect(back.events()).toMatchObject([{ event: 'end', retry: expect.any(Number) }]);
     expect(calls).toHaveLength(0);
+  });
+});
+
+describe('lines and arrays, which show no cursors', () => {
+  test('go on where the query says', async () => {
+    const feed = new HandFeed({ resumed: true, replay: true });
+    const { url, calls } = await rig(feed);
+    const answer = fetch(`${url}/v1/Ticks?last_event_id=c7`);
+    await until(() => expect(feed.sinks).toHaveLength(1));
+    expect(calls[0]?.resume).toBe('c7');
+    feed.send(message(json(8), 'c8'), { kind: 'caught_up', cursor: 'c8' });
+    feed.end();
+    expect(await (await answer).text()).toBe('{"n":8}\n');
+  });
+
+  test('are refused where they cannot', async () => {
+    const { url } = await rig(new HandFeed({ resumed: false }));
+    const answer = await fetch(`${url}/v1/Ticks?last_event_id=c7`);
+    expect(answer.status).toBe(409);
+    expect(((await answer.json()) as { message: string }).message).toBe(
+      'the stream does not go on at this cursor: begin anew without it',
+    );
+    const controller = new AbortController();
+    const { signal } = controller;
+    expect((await fetch(`${url}/v1/Ticks?last_event_id=earliest`, { signal })).status).toBe(200);
+    controller.abort();
+  });
+
+  test('fail when they are reset', async () => {
+    const feed = new HandFeed();
+    const { url } = await rig(feed);
+    const answer = fetch(`${url}/v1/Ticks`);
+    await until(() => expect(feed.sinks).toHaveLength(1));
+    feed.send(message(json(1), 'c1'), { kind: 'reset', reason: 'epoch_changed', cursor: 'd0' });
+    expect(await (await answer).text()).toBe(
+      '{"n":1}\n{"error":{"code":10,"message":"the stream does not go on where it was: epoch_changed"}}\n',
+    );
   });
 });

@@ -17,6 +17,8 @@ import { HandFeed, message } from './support/feeds.js';
 import { type Backend, type BackendOptions, createBackend } from './support/ws_backend.js';
 import { readFrames } from './support/ws_wire.js';
 
+/** CI is slow and noisy. */
+const until = (check: () => unknown): Promise<unknown> => vi.waitFor(check, 5000);
 const JSON_V1 = 'tidegate.v1.json';
 const json = (n: number): string => `{"n":${n}}`;
 
@@ -91,7 +93,7 @@ async function connect(port: number, path: string, protocols: string[] = []): Pr
       for (const frame of all) ws.send(JSON.stringify(frame));
     },
     take: async (count) => {
-      await vi.waitFor(() => expect(messages.length).toBeGreaterThanOrEqual(count));
+      await until(() => expect(messages.length).toBeGreaterThanOrEqual(count));
       const taken = frames().slice(0, count);
       messages.splice(0, count);
       return taken;
@@ -150,9 +152,9 @@ describe('many calls per socket, with the feature resume', () => {
     const client = await connect(port, '/ws', ['tidegate.v1.proto']);
     client.ws.send(encodeFrame({ type: 'hello', features: ['resume'] }));
     client.ws.send(encodeFrame({ type: 'open', sid: 1, method: 't.Test/Ticks', headers: {} }));
-    await vi.waitFor(() => expect(feed.sinks).toHaveLength(1));
+    await until(() => expect(feed.sinks).toHaveLength(1));
     feed.send(message('m', 'c1'), { kind: 'reset', reason: 'epoch_changed', cursor: 'd0' });
-    await vi.waitFor(() => expect(client.messages).toHaveLength(4));
+    await until(() => expect(client.messages).toHaveLength(4));
     const frames = client.messages.flatMap((data) => [...decodeFrames(data as Buffer)]);
     expect(frames.slice(1)).toMatchObject([
       { type: 'opened', sid: 1, resumed: false, replay: false, cursor: 'c0' },
@@ -179,11 +181,11 @@ describe('many calls per socket, with the feature resume', () => {
     const client = await greeted(port);
     client.send(ticks(1));
     await client.take(1);
-    await vi.waitFor(() => expect(client.frames().filter(({ type }) => type === 'ping')).toHaveLength(1));
+    await until(() => expect(client.frames().filter(({ type }) => type === 'ping')).toHaveLength(1));
     expect(client.frames().filter(({ type }) => type === 'bookmark')).toEqual([]);
     feed.position = 'c5';
-    await vi.waitFor(() => expect(client.frames().at(-1)?.type).toBe('ping'));
-    await vi.waitFor(() =>
+    await until(() => expect(client.frames().at(-1)?.type).toBe('ping'));
+    await until(() =>
       expect(client.frames().filter(({ type }) => type === 'bookmark')).toEqual([
         { type: 'bookmark', sid: 1, cursor: 'c5' },
       ]),
@@ -289,7 +291,7 @@ describe('credit and flow', () => {
     expect(sink?.room()).toBe(0);
     await client.take(2);
     client.send({ type: 'credit', sid: 1, n: 3 });
-    await vi.waitFor(() => expect(sink?.room()).toBe(3));
+    await until(() => expect(sink?.room()).toBe(3));
     expect(feed.readied).toBe(1);
   });
 
@@ -369,7 +371,7 @@ describe('shared frames', () => {
     client.ws.on('message', (data: Buffer) => {
       if (data.toString().includes('"ping"')) client.send({ type: 'pong' });
     });
-    await vi.waitFor(() => expect(feed.sinks).toHaveLength(1));
+    await until(() => expect(feed.sinks).toHaveLength(1));
     let sent = 0;
     for (let round = 0; round < 100; round++) {
       client.ws.ping(String(round));
@@ -377,7 +379,7 @@ describe('shared frames', () => {
       feed.send(message(json(++sent), `c${sent}`), message(`"${'y'.repeat(round * 700)}"`, `c${++sent}`));
       await sleep(5);
     }
-    await vi.waitFor(() => expect(client.frames().filter(({ type }) => type === 'end')).toHaveLength(100));
+    await until(() => expect(client.frames().filter(({ type }) => type === 'end')).toHaveLength(100));
     client.ws.close(1000, 'enough');
     feed.send(message(json(++sent), `c${sent}`));
     expect(await client.closed).toEqual({ code: 1000, reason: 'enough' });
@@ -432,7 +434,7 @@ describe('one call per socket', () => {
     const feed = new HandFeed({ resumed: true, replay: true, cursor: 'c7' });
     const { port, calls, counted } = await start(feed);
     const client = await connect(port, '/v1/Ticks?last_event_id=c7&x=1');
-    await vi.waitFor(() => expect(feed.sinks).toHaveLength(1));
+    await until(() => expect(feed.sinks).toHaveLength(1));
     expect(calls[0]?.resume).toBe('c7');
     const requests = calls[0]?.requests as () => Uint8Array;
     expect(Buffer.from(await requests()).toString()).toBe('{"query":"x=1"}');
@@ -448,7 +450,7 @@ describe('one call per socket', () => {
     const feed = new HandFeed();
     const { port, counted } = await start(feed);
     const client = await connect(port, '/v1/Ticks');
-    await vi.waitFor(() => expect(feed.sinks).toHaveLength(1));
+    await until(() => expect(feed.sinks).toHaveLength(1));
     feed.send(
       message(json(1), 'c1'),
       { kind: 'reset', reason: 'epoch_changed', cursor: 'd0' },
@@ -464,7 +466,7 @@ describe('one call per socket', () => {
     const slow = new HandFeed();
     const first = await start(slow);
     const one = await connect(first.port, '/v1/Ticks');
-    await vi.waitFor(() => expect(slow.sinks).toHaveLength(1));
+    await until(() => expect(slow.sinks).toHaveLength(1));
     slow.end(new SlowConsumerError());
     expect((await one.closed).code).toBe(4101);
     expect(first.counted).toEqual(['ws left slow']);

@@ -74,8 +74,17 @@ export interface LiveCall {
   /** Ends the call: its reply rejects, or its messages throw, with this reason. */
   readonly cancel: (reason: StatusError) => void;
   /**
-   * Sends the client away, to go on elsewhere: set by its door when it can resume, and called when the gateway drains, at a moment of its
-   * own. Without effect when the call has ended.
+   * Sends the client away, to go on elsewhere, if its door has said that it can: called when the gateway drains, at a moment of its own. Without
+   * effect when the call has ended.
    */
-  leave: (() => void) | undefined;
+  leave(): void;
+  /** Who is served, for as long as the call lasts. */
+  client: Client | undefined;
+}
+
+export interface Client {
+  /** Of a client that can resume: it is sent away. */
+  leave(): void;
+  /** It has left, and its call was cancelled. */
+  gone(): void;
 }

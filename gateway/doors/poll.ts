@@ -84,14 +84,14 @@ export function createPollDoor(gateway: Gateway): (exchange: Exchange) => Promis
     if (isCursor(resume?.cursor)) counts.resumed(DOOR, feed.resumed);
     return new Promise<Answered>((resolve, reject) => {
       const done = (collected: Collected): void => {
-        live.leave = undefined;
+        live.client = undefined;
         const { end, messages, reset } = collected;
         if (end?.error !== undefined && messages.length === 0 && reset === undefined) reject(end.error);
         else resolve({ collected, resumed: feed.resumed, id: live.call.id });
       };
       const batch = new Batch({ feed, encoder: encoderOf(endpoint), waitMs, done });
       // A gateway that drains answers at once, and the next poll goes elsewhere.
-      live.leave = () => batch.finish();
+      live.client = { leave: () => batch.finish(), gone: () => {} };
       batch.start();
       if (gateway.draining.aborted) batch.finish();
     });
@@ -116,6 +116,5 @@ export function createPollDoor(gateway: Gateway): (exchange: Exchange) => Promis
     await sendWhole(response, whole, { ...config.http, etag: false });
   };
 
-  return (exchange) =>
-    serveCall(gateway, exchange, { respond: (reply, live) => respond(exchange, reply, live) });
+  return (exchange) => serveCall(gateway, exchange, (reply, live) => respond(exchange, reply, live));
 }

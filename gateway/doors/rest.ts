@@ -69,10 +69,8 @@ function sendSingle(
 /** Answers one exchange. Never rejects: what goes wrong is answered or, once the client is gone, dropped. */
 export function createRestDoor(gateway: Gateway): (exchange: Exchange) => Promise<void> {
   return (exchange) =>
-    serveCall(gateway, exchange, {
-      async respond(reply, live) {
-        if (isSingle(reply.messages)) await sendSingle(gateway, exchange, reply, live);
-        else await sendStream(gateway, exchange, reply, live);
-      },
+    serveCall(gateway, exchange, async (reply, live) => {
+      if (isSingle(reply.messages)) await sendSingle(gateway, exchange, reply, live);
+      else await sendStream(gateway, exchange, reply, live);
     });
 }

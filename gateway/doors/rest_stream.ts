@@ -83,7 +83,7 @@ export async function sendStream(
   const { feed } = reply;
   if (isCursor(exchange.resume?.cursor) && feed?.resumable === true && !feed.resumed) {
     // Messages alone cannot say that they do not continue what the client has seen.
-    throw new StatusError(Code.ABORTED, 'query parameter "last_event_id": the stream does not go on there');
+    throw new StatusError(Code.ABORTED, 'the stream does not go on at this cursor: begin anew without it');
   }
   const accepted = { gateway, exchange, reply, live };
   const raw = rawBodiesOf(exchange.endpoint).response;

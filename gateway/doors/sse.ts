@@ -4,13 +4,13 @@ import type { Metadata, Reply } from '../../src/call.js';
 import { readRetryDelay } from '../../src/details.js';
 import type { StatusError } from '../../src/status.js';
 import { feedOf } from '../../src/stream/pump.js';
-import { serveCall } from '../http/call.js';
+import { ServedCall } from '../http/call.js';
 import { type Coding, codingOfStream } from '../http/compress.js';
 import { printStatus } from '../http/error_body.js';
 import { addVary, responseHeaders } from '../http/headers.js';
 import { isCursor } from '../http/resume.js';
 import { jitter } from '../streams.js';
-import type { Exchange, Gateway, LiveCall } from './door.js';
+import type { Exchange, Gateway } from './door.js';
 import { createEventEncoders, endEvent } from './sse_events.js';
 import { EventStream, RETRY_MS } from './sse_stream.js';
 
@@ -65,36 +65,43 @@ function refuseInStream(gateway: Gateway, exchange: Exchange, error: StatusError
   return true;
 }
 
-/** Answers one exchange with an event stream. Refused before it is accepted: an HTTP status, as a rule; later: an event. */
-export function createSseDoor(gateway: Gateway): (exchange: Exchange) => Promise<void> {
+/**
+ * Answers one exchange with an event stream, and calls `done` when its last event is written. Refused before it is accepted: an HTTP status, as a
+ * rule; later: an event. Never throws.
+ */
+export function createSseDoor(gateway: Gateway): (exchange: Exchange, done: () => void) => void {
   const encodersOf = createEventEncoders();
+  const { draining, invoke, counts } = gateway;
 
-  const respond = (exchange: Exchange, reply: Reply, live: LiveCall): Promise<void> => {
-    const { resume, endpoint, table } = exchange;
-    const { call } = live;
+  const respond = (served: ServedCall, reply: Reply, done: () => void): void => {
+    const { exchange, call } = served;
+    const { resume, endpoint, table, response } = exchange;
     call.signal.throwIfAborted();
     const feed = feedOf(reply, call.signal);
-    if (isCursor(resume?.cursor) && feed.resumable) {
-      gateway.counts.resumed('sse', feed.resumed);
-    }
+    if (isCursor(resume?.cursor) && feed.resumable) counts.resumed('sse', feed.resumed);
     const coding = codingOf(gateway, exchange);
-    writeHead(gateway, exchange.response, { metadata: reply.headers, id: call.id, coding });
-    const encoders = encodersOf(endpoint, table);
-    return new Promise((done) => {
-      new EventStream({ gateway, exchange, feed, live, coding, encoders, done }).start();
-    });
+    writeHead(gateway, response, { metadata: reply.headers, id: call.id, coding });
+    new EventStream({ served, feed, coding, encoders: encodersOf(endpoint, table), done }).start();
   };
 
-  const { draining, invoke } = gateway;
-  /** A stream that begins now would have to end at once. */
-  const open: Gateway = {
-    ...gateway,
-    invoke: (call) => (draining.aborted ? Promise.reject(draining.reason as Error) : invoke(call)),
+  return (exchange, done) => {
+    const served = new ServedCall(gateway, exchange);
+    const over = (): void => {
+      served.end();
+      done();
+    };
+    const refused = (thrown: unknown): void => {
+      served.refused(thrown, (error, id) => refuseInStream(gateway, exchange, error, id));
+      over();
+    };
+    try {
+      // A stream that begins now would have to end at once.
+      draining.throwIfAborted();
+      invoke(served.begin())
+        .then((reply) => respond(served, reply, over))
+        .catch(refused);
+    } catch (thrown) {
+      refused(thrown);
+    }
   };
-
-  return (exchange) =>
-    serveCall(open, exchange, {
-      respond: (reply, live) => respond(exchange, reply, live),
-      refuse: (error, id) => refuseInStream(gateway, exchange, error, id),
-    });
 }

@@ -30,6 +30,7 @@ export function createEventBody({ response, coding, encoders, first, roomy }: Bo
   const socket = coding === undefined ? ownSocket(response) : undefined;
   if (socket !== undefined) {
     response.write(first);
+    forgetHead(response);
     return new SocketBody(
       response,
       socket,
@@ -50,6 +51,15 @@ function ownSocket(response: ServerResponse): Socket | undefined {
   const { write, end } = ServerResponse.prototype;
   if (response.write !== write || response.end !== end) return undefined;
   return response.socket ?? undefined;
+}
+
+/**
+ * Node keeps a head for as long as its response lasts, as the tree of strings that it was put together of: 1 KB for each client of a stream.
+ * That it was sent is all that is ever asked of it again.
+ */
+function forgetHead(response: ServerResponse): void {
+  const sent = response as { _header?: unknown };
+  if (typeof sent._header === 'string') sent._header = 'sent';
 }
 
 /**

@@ -5,10 +5,11 @@ import { Code, type StatusError } from '../../src/status.js';
 import { type Delivery, type Feed, type Sink, SlowConsumerError } from '../../src/stream/feed.js';
 import { Due } from '../agenda.js';
 import { expired } from '../expiry.js';
+import type { ServedCall } from '../http/call.js';
 import type { Coding } from '../http/compress.js';
 import { printStatus } from '../http/error_body.js';
 import { EXPIRY_NOTICE_MS, type Farewell, jitter, type Span, spanOf } from '../streams.js';
-import type { Exchange, Gateway, LiveCall } from './door.js';
+import type { Client, Gateway } from './door.js';
 import { createEventBody, type EventBody } from './sse_body.js';
 import {
   authExpiringEvent,
@@ -29,10 +30,8 @@ const HEARTBEAT = ': hb\n\n';
 const DOOR = 'sse';
 
 export interface EventStreamOptions {
-  readonly gateway: Gateway;
-  readonly exchange: Exchange;
+  readonly served: ServedCall;
   readonly feed: Feed;
-  readonly live: LiveCall;
   readonly coding: Coding | undefined;
   readonly encoders: { readonly chunked: EventEncoder; readonly plain: EventEncoder };
   /** The stream is over, and its last event is written. */
@@ -40,10 +39,9 @@ export interface EventStreamOptions {
 }
 
 /** Its response has its head. Begins at once. */
-export class EventStream extends Due implements Sink {
+export class EventStream extends Due implements Sink, Client {
   readonly encoder: EventEncoder;
   private readonly body: EventBody;
-  private readonly response: ServerResponse;
   private readonly heartbeatMs: number;
   private readonly span: Span;
   private noticeAt: number;
@@ -53,13 +51,19 @@ export class EventStream extends Due implements Sink {
   private delivery: Delivery | undefined;
   private over = false;
 
-  constructor(private readonly options: EventStreamOptions) {
+  private readonly served: ServedCall;
+  private readonly feed: Feed;
+  private readonly done: () => void;
+
+  constructor({ served, feed, coding, encoders, done }: EventStreamOptions) {
     super();
-    const { gateway, exchange, feed, live, coding, encoders } = options;
-    const { endpoint, response } = exchange;
-    const { config, streams } = gateway;
-    const span = spanOf(streams, live.call.principal, config.auth.leewaySeconds);
-    this.response = response;
+    const { endpoint, response } = served.exchange;
+    const { config, streams } = served.gateway;
+    const { principal } = served.call;
+    const span = spanOf(streams, principal, config.auth.leewaySeconds);
+    this.served = served;
+    this.feed = feed;
+    this.done = done;
     this.cursor = feed.cursor;
     this.heartbeatMs = endpoint.method.stream.heartbeatMs || config.timeouts.heartbeatMs;
     this.span = feed.resumable ? span : { ...span, lifeEnds: Number.POSITIVE_INFINITY };
@@ -68,22 +72,25 @@ export class EventStream extends Due implements Sink {
     const first = openEvent(jitter(RETRY_MS), feed, {
       heartbeatMs: this.heartbeatMs,
       maxLifetimeMs: Number.isFinite(ends) ? Math.round(ends) : null,
-      expiresAt: live.call.principal.expiresAt ?? null,
+      expiresAt: principal.expiresAt ?? null,
     });
     const roomy = (): void => this.delivery?.ready();
     this.body = createEventBody({ response, coding, encoders, first, roomy });
     this.encoder = this.body.encoder;
-    response.once('close', () => this.gone());
-    if (feed.resumable) live.leave = () => this.leave('drain');
+    served.client = this;
   }
 
   start(): void {
-    const { gateway, feed } = this.options;
+    const { feed } = this;
     this.delivery = feed.start(this);
     if (this.over) return;
     this.enterNext(performance.now());
     // Accepted while the gateway began to drain.
-    if (gateway.draining.aborted && feed.resumable) this.leave('drain');
+    if (this.gateway.draining.aborted) this.leave();
+  }
+
+  leave(): void {
+    if (this.feed.resumable) this.sendAway('drain');
   }
 
   room(): number {
@@ -94,19 +101,19 @@ export class EventStream extends Due implements Sink {
     if (this.over) return;
     this.wroteAt = performance.now();
     const reason = this.encoder.resets.in(bytes);
-    if (reason !== undefined) this.options.gateway.counts.reset(DOOR, reason);
+    if (reason !== undefined) this.gateway.counts.reset(DOOR, reason);
     this.body.write(bytes);
   }
 
   end(error: StatusError | undefined, trailers: Metadata): void {
     if (this.over) return;
-    const { gateway, exchange, live } = this.options;
+    const { gateway, exchange, call } = this.served;
     const { codec } = exchange.table;
     if (error === undefined) {
       this.finish(endEvent(codec.printStatus({ code: Code.OK, message: '', details: [] }), trailers, true));
       return;
     }
-    gateway.report(live.call.id, error);
+    gateway.report(call.id, error);
     if (error === gateway.draining.reason) {
       // Cut off with all others whose time is over: they come back one after the other.
       this.farewell(
@@ -121,7 +128,7 @@ export class EventStream extends Due implements Sink {
     const { span } = this;
     if (this.over) this.response.destroy();
     else if (now >= span.expires) this.expire();
-    else if (now >= span.lifeEnds) this.leave('lifetime');
+    else if (now >= span.lifeEnds) this.sendAway('lifetime');
     else {
       if (now >= this.noticeAt) this.notice();
       if (now - this.wroteAt >= this.heartbeatMs && !this.body.isFull()) this.beat();
@@ -134,37 +141,37 @@ export class EventStream extends Due implements Sink {
     const beat = this.wroteAt + this.heartbeatMs;
     // A client that does not read is looked at again later.
     const next = beat > now ? beat : now + this.heartbeatMs;
-    this.options.gateway.agenda.enter(this, Math.min(next, lifeEnds, expires, this.noticeAt));
+    this.gateway.agenda.enter(this, Math.min(next, lifeEnds, expires, this.noticeAt));
   }
 
   /** A sign of life, with the position if that may have moved since the client last heard of it. */
   private beat(): void {
     const cursor = this.delivery?.cursor() ?? '';
-    const text = cursor === this.cursor || !this.options.feed.resumable ? HEARTBEAT : bookmarkEvent(cursor);
+    const text = cursor === this.cursor || !this.feed.resumable ? HEARTBEAT : bookmarkEvent(cursor);
     this.cursor = cursor;
     this.write(this.encoder.frame(text));
   }
 
   private notice(): void {
-    const { expiresAt } = this.options.live.call.principal;
+    const { expiresAt } = this.served.call.principal;
     this.noticeAt = Number.POSITIVE_INFINITY;
     if (expiresAt !== undefined) this.write(this.encoder.frame(authExpiringEvent(expiresAt)));
   }
 
   private expire(): void {
     const error = expired();
-    this.options.gateway.report(this.options.live.call.id, error);
+    this.gateway.report(this.served.call.id, error);
     this.farewell('expired', this.failure(error));
   }
 
   /** Sends the client away, to come back and go on. */
-  private leave(why: Farewell): void {
+  private sendAway(why: Farewell): void {
     if (!this.over) this.farewell(why, drainEvent(jitter(DRAIN_RETRY_MS)));
   }
 
   private failure(error: StatusError): string {
-    const { gateway, exchange, live } = this.options;
-    const context = { codec: exchange.table.codec, http: gateway.config.http, id: live.call.id };
+    const { gateway, exchange, call } = this.served;
+    const context = { codec: exchange.table.codec, http: gateway.config.http, id: call.id };
     // With a new token the client may go on where it was: the id of its last message has to stay.
     const final = !error.row.retryable && error.code !== Code.UNAUTHENTICATED;
     return endEvent(printStatus(context, error), error.metadata, final);
@@ -172,28 +179,37 @@ export class EventStream extends Due implements Sink {
 
   /** An end that the gateway wants: a client that does not even read that is not waited for. */
   private farewell(why: Farewell, text: string): void {
-    const { agenda, counts } = this.options.gateway;
+    const { agenda, counts } = this.gateway;
     counts.left(DOOR, why);
     this.finish(text);
+    if (this.response.destroyed) return;
     agenda.enter(this, performance.now() + LINGER_MS);
+    this.response.once('close', () => agenda.remove(this));
   }
 
   private finish(text: string): void {
-    this.over = true;
-    this.options.gateway.agenda.remove(this);
-    this.delivery?.stop();
     if (!this.response.destroyed) this.body.end(text);
-    this.body.release();
-    this.options.done();
+    this.close();
   }
 
   /** The response is closed, whoever closed it. */
-  private gone(): void {
-    this.options.gateway.agenda.remove(this);
-    if (this.over) return;
+  gone(): void {
+    if (!this.over) this.close();
+  }
+
+  private close(): void {
     this.over = true;
+    this.gateway.agenda.remove(this);
     this.delivery?.stop();
     this.body.release();
-    this.options.done();
+    this.done();
+  }
+
+  private get gateway(): Gateway {
+    return this.served.gateway;
+  }
+
+  private get response(): ServerResponse {
+    return this.served.exchange.response;
   }
 }

@@ -1,7 +1,7 @@
 /** The WebSocket door: one call per socket on a route itself, many calls per socket at /ws. Wire: PROTOCOL.md. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocketServer } from 'ws';
 import { StatusError } from '../../src/status.js';
 import { drainError } from '../drain.js';
 import { notFound } from '../http/error.js';
@@ -52,7 +52,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
   /** Becomes a WebSocket with what `start` puts on it, or is destroyed: then false. */
   const accept = (
     { request, socket, head, id }: Handshake,
-    start: (ws: WebSocket) => Connection,
+    start: (ws: ClosingWebSocket) => Connection,
   ): boolean => {
     let accepted = false;
     const addId = (headers: string[]): void => {

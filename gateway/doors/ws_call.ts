@@ -3,7 +3,7 @@ import { isSingle, type Message, type Reply, type Requests } from '../../src/cal
 import { parseJson } from '../../src/codec/json_text.js';
 import { retryInfo } from '../../src/details.js';
 import { Code, StatusError } from '../../src/status.js';
-import { type Feed, SlowConsumerError } from '../../src/stream/feed.js';
+import { type Feed, type ResetReason, SlowConsumerError } from '../../src/stream/feed.js';
 import { feedOf } from '../../src/stream/pump.js';
 import { drainError } from '../drain.js';
 import { expired } from '../expiry.js';
@@ -12,12 +12,12 @@ import type { Bound, Endpoint } from '../http/table.js';
 import { type Farewell, spanOf } from '../streams.js';
 import type { Caller, Gateway } from './door.js';
 import { Close, closeOf } from './ws_close.js';
-import { encodersOf } from './ws_encoder.js';
+import { encodersOf, type FrameEncoder } from './ws_encoder.js';
 import { Inbox } from './ws_inbox.js';
-import { Replies } from './ws_replies.js';
+import { Replies, type Replying } from './ws_replies.js';
 import type { Connection, Socket } from './ws_socket.js';
 import { resetError } from './ws_stream.js';
-import { Watch } from './ws_watch.js';
+import { Watch, type Watched } from './ws_watch.js';
 
 export interface SocketCallOptions {
   readonly gateway: Pick<
@@ -41,7 +41,7 @@ interface Ending {
   readonly why?: Farewell;
 }
 
-export class SocketCall implements Connection {
+export class SocketCall implements Connection, Watched, Replying {
   readonly #options: SocketCallOptions;
   readonly #controller = new AbortController();
   readonly #inbox: Inbox;
@@ -118,7 +118,7 @@ export class SocketCall implements Connection {
   async run(socket: Socket): Promise<void> {
     const { gateway, caller } = this.#options;
     this.#socket = socket;
-    this.#watch = this.#startWatch(socket);
+    this.#watch = this.#startWatch();
     try {
       const reply = (await this.#reply) as Reply;
       if (isSingle(reply.messages)) {
@@ -133,7 +133,7 @@ export class SocketCall implements Connection {
     }
   }
 
-  #startWatch(socket: Socket): Watch {
+  #startWatch(): Watch {
     const { agenda, config, streams } = this.#options.gateway;
     const span = spanOf(streams, this.#options.caller.principal, config.auth.leewaySeconds);
     return new Watch({
@@ -141,39 +141,46 @@ export class SocketCall implements Connection {
       intervalMs: config.timeouts.heartbeatMs,
       // Its client knows no cursors, so that it would lose what happens until it is back.
       span: { ...span, lifeEnds: Number.POSITIVE_INFINITY },
-      ping: () => socket.ping(),
-      dead: () => {
-        this.#stop(new StatusError(Code.CANCELLED, 'the client left'));
-        this.#count('no_pong');
-        socket.close(Close.NO_PONG, 'no answer to three pings');
-      },
-      expired: () => this.#end(expired(), { code: Close.EXPIRED, why: 'expired' }),
+      watched: this,
     });
   }
 
+  askForLife(): void {
+    this.#socket?.ping();
+  }
+
+  dead(): void {
+    this.#stop(new StatusError(Code.CANCELLED, 'the client left'));
+    this.#count('no_pong');
+    this.#socket?.close(Close.NO_PONG, 'no answer to three pings');
+  }
+
+  expire(): void {
+    this.#end(expired(), { code: Close.EXPIRED, why: 'expired' });
+  }
+
+  age(): void {}
+
   #start(socket: Socket, feed: Feed): void {
-    const { endpoint, resume, gateway } = this.#options;
+    const { resume, gateway } = this.#options;
     if (isCursor(resume) && feed.resumable) gateway.counts.resumed('ws', feed.resumed);
-    const encoders = encodersOf(endpoint);
-    this.#replies = new Replies(
-      {
-        socket,
-        encoder: () => {
-          this.#binary ??= false;
-          return encoders.bare(this.#binary);
-        },
-        sid: 0,
-        counts: gateway.counts,
-        credit: Number.POSITIVE_INFINITY,
-        reset: (reason) => this.#end(resetError(reason), { code: Close.RESET }),
-        ended: (error) => {
-          if (error instanceof SlowConsumerError) this.#end(error, { code: Close.SLOW, why: 'slow' });
-          else this.#end(error);
-        },
-      },
-      feed,
-    );
+    const credit = Number.POSITIVE_INFINITY;
+    this.#replies = new Replies({ call: this, socket, sid: 0, counts: gateway.counts, credit }, feed);
     this.#replies.start(feed);
+  }
+
+  get encoder(): FrameEncoder {
+    this.#binary ??= false;
+    return encodersOf(this.#options.endpoint).bare(this.#binary);
+  }
+
+  wasReset(reason: ResetReason): void {
+    this.#end(resetError(reason), { code: Close.RESET });
+  }
+
+  replied(error: StatusError | undefined): void {
+    if (error instanceof SlowConsumerError) this.#end(error, { code: Close.SLOW, why: 'slow' });
+    else this.#end(error);
   }
 
   #print(message: Message): string | Uint8Array {

@@ -9,19 +9,20 @@ export interface Reason {
   readonly why: Farewell;
 }
 
-export interface DepartureOptions {
+export interface Departing {
   /** Whether the client can go on elsewhere with everything that is open. */
-  readonly isFree: () => boolean;
-  readonly close: (reason: Reason) => void;
+  isFree(): boolean;
+  /** Closes. */
+  depart(reason: Reason): void;
 }
 
 export class Departure {
-  readonly #options: DepartureOptions;
+  readonly #departing: Departing;
   #reason: Reason | undefined;
   #due = false;
 
-  constructor(options: DepartureOptions) {
-    this.#options = options;
+  constructor(departing: Departing) {
+    this.#departing = departing;
   }
 
   /** Why no new calls are taken, if so. */
@@ -42,6 +43,7 @@ export class Departure {
 
   /** A call has ended. */
   check(): void {
-    if (this.#due && this.#reason !== undefined && this.#options.isFree()) this.#options.close(this.#reason);
+    if (this.#due && this.#reason !== undefined && this.#departing.isFree())
+      this.#departing.depart(this.#reason);
   }
 }

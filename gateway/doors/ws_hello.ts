@@ -7,8 +7,15 @@ import type { ServerFrame } from './ws_frames.js';
 export const FEATURES = ['resume', 'ack'] as const;
 export type Feature = (typeof FEATURES)[number];
 
+const SETS = new Map<string, ReadonlySet<Feature>>();
+
+/** The same object for the same features. */
 export function featuresOf(offered: readonly string[]): ReadonlySet<Feature> {
-  return new Set(FEATURES.filter((feature) => offered.includes(feature)));
+  const features = FEATURES.filter((feature) => offered.includes(feature));
+  const name = features.join();
+  const known = SETS.get(name) ?? new Set(features);
+  SETS.set(name, known);
+  return known;
 }
 
 export function welcomeFrame(

@@ -6,22 +6,30 @@ import type { StreamCounts } from '../streams.js';
 import type { FrameEncoder } from './ws_encoder.js';
 import type { Socket } from './ws_socket.js';
 
-export interface RepliesOptions {
-  readonly socket: Pick<Socket, 'write' | 'isFull'>;
+/** The call whose replies these are. */
+export interface Replying {
   /** May change between two events. */
-  readonly encoder: () => FrameEncoder;
+  readonly encoder: FrameEncoder;
+  /** There was a reset; the client was told, if its frames can tell it. */
+  wasReset(reason: ResetReason): void;
+  /** The stream is over. Called at most once, and not after `stop`. */
+  replied(error: StatusError | undefined, trailers: Metadata): void;
+}
+
+export interface RepliesOptions {
+  readonly call: Replying;
+  readonly socket: Pick<Socket, 'write' | 'isFull'>;
   readonly sid: number;
   readonly counts: StreamCounts;
   /** Replies that may be written before the client grants more. */
   readonly credit: number;
-  /** There was a reset; the client was told, if its frames can tell it. */
-  readonly reset: (reason: ResetReason) => void;
-  /** The stream is over. Called at most once, and not after `stop`. */
-  readonly ended: (error: StatusError | undefined, trailers: Metadata) => void;
 }
 
 export class Replies implements Sink {
-  readonly #options: RepliesOptions;
+  readonly #call: Replying;
+  readonly #socket: Pick<Socket, 'write' | 'isFull'>;
+  readonly #sid: number;
+  readonly #counts: StreamCounts;
   #credit: number;
   #delivery: Delivery | undefined;
   #over = false;
@@ -29,14 +37,17 @@ export class Replies implements Sink {
   #wrote = false;
   #bookmark: string;
 
-  constructor(options: RepliesOptions, feed: Feed) {
-    this.#options = options;
-    this.#credit = options.credit;
+  constructor({ call, socket, sid, counts, credit }: RepliesOptions, feed: Feed) {
+    this.#call = call;
+    this.#socket = socket;
+    this.#sid = sid;
+    this.#counts = counts;
+    this.#credit = credit;
     this.#bookmark = feed.cursor;
   }
 
   get encoder(): FrameEncoder {
-    return this.#options.encoder();
+    return this.#call.encoder;
   }
 
   start(feed: Feed): void {
@@ -45,26 +56,25 @@ export class Replies implements Sink {
   }
 
   room(): number {
-    return this.#over || this.#options.socket.isFull() ? 0 : this.#credit;
+    return this.#over || this.#socket.isFull() ? 0 : this.#credit;
   }
 
   write(bytes: Uint8Array, messages: number): void {
     if (this.#over) return;
-    const { socket, sid, counts, reset } = this.#options;
-    const { encoder } = this;
+    const { encoder } = this.#call;
     this.#credit -= messages;
     this.#wrote = true;
-    socket.write(encoder.frames(bytes, sid));
+    this.#socket.write(encoder.frames(bytes, this.#sid));
     const reason = encoder.resets.in(bytes);
     if (reason === undefined) return;
-    counts.reset('ws', reason);
-    reset(reason);
+    this.#counts.reset('ws', reason);
+    this.#call.wasReset(reason);
   }
 
   end(error: StatusError | undefined, trailers: Metadata): void {
     if (this.#over) return;
     this.#over = true;
-    this.#options.ended(error, trailers);
+    this.#call.replied(error, trailers);
   }
 
   /** The client takes n more replies. */

@@ -7,13 +7,13 @@ import { type Farewell, spanOf } from '../streams.js';
 import type { Caller, Gateway } from './door.js';
 import { Senders } from './ws_acks.js';
 import { Close, closeOf, closeOfThrown, FrameFault } from './ws_close.js';
-import { Departure, type Reason } from './ws_departure.js';
+import { type Departing, Departure, type Reason } from './ws_departure.js';
 import type { ClientFrame, Framing, OpenFrame, ServerFrame } from './ws_frames.js';
 import { type Feature, featuresOf, welcomeFrame } from './ws_hello.js';
 import { openStream } from './ws_open.js';
 import type { Connection, Socket } from './ws_socket.js';
 import { endFrame, type Stream, type StreamHost } from './ws_stream.js';
-import { Watch } from './ws_watch.js';
+import { Watch, type Watched } from './ws_watch.js';
 
 export interface SessionOptions {
   readonly socket: Socket;
@@ -32,47 +32,43 @@ export interface SessionOptions {
 
 type Frame<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type }>;
 
+const NOBODY = (): never => {
+  throw new StatusError(Code.INTERNAL, 'the caller is known');
+};
+
 /** Control frames that the socket has not taken before we stop reading what causes them. */
 const UNSENT_MOST = 64;
 
-export class Session implements Connection, StreamHost {
-  readonly #options: SessionOptions;
+export class Session implements Connection, StreamHost, Watched, Departing {
+  readonly socket: Socket;
+  readonly framing: Framing;
+  readonly gateway: SessionOptions['gateway'];
+  /** Holds the request of the handshake: needed once at most, and then let go. */
+  #identify: SessionOptions['identify'];
   readonly #streams = new Map<number, Stream>();
-  readonly #helloTimer: NodeJS.Timeout;
+  #helloTimer: NodeJS.Timeout | undefined;
   readonly #senders: Senders;
   #state: 'greeting' | 'open' | 'closed' = 'greeting';
   #caller: Caller;
   #watch: Watch | undefined;
   /** The greatest sid so far: a lower one that is not live has ended. */
   #lastSid = 0;
-  #features: ReadonlySet<Feature> = new Set();
-  readonly #departure = new Departure({
-    isFree: () => [...this.#streams.values()].every(({ resumable }) => resumable),
-    close: ({ code, text, why }) => this.#farewell(code, text, why),
-  });
+  #features: ReadonlySet<Feature> = featuresOf([]);
+  readonly #departure = new Departure(this);
   #unsent = 0;
   #reading = true;
 
   constructor(options: SessionOptions) {
-    this.#options = options;
+    this.socket = options.socket;
+    this.framing = options.framing;
+    this.gateway = options.gateway;
+    this.#identify = options.identify;
     this.#caller = options.caller;
     this.#senders = options.senders ?? new Senders();
     const { helloMs } = this.gateway.config.timeouts;
     this.#helloTimer = setTimeout(() => {
       this.#close(Close.HELLO_LATE, `no hello within ${helloMs} ms`);
     }, helloMs);
-  }
-
-  get gateway(): SessionOptions['gateway'] {
-    return this.#options.gateway;
-  }
-
-  get framing(): Framing {
-    return this.#options.framing;
-  }
-
-  get socket(): Socket {
-    return this.#options.socket;
   }
 
   get features(): ReadonlySet<Feature> {
@@ -146,10 +142,10 @@ export class Session implements Connection, StreamHost {
 
   #hello({ token, features }: Frame<'hello'>): void {
     if (this.#state !== 'greeting') throw new FrameFault(Close.HELLO_TWICE, 'a second hello');
-    clearTimeout(this.#helloTimer);
-    const { caller, identify } = this.#options;
+    this.#stopHelloTimer();
     // The handshake's id stays the session's, whatever the token.
-    if (token !== undefined) this.#caller = { ...identify(token), id: caller.id };
+    if (token !== undefined) this.#caller = { ...this.#identify(token), id: this.#caller.id };
+    this.#identify = NOBODY;
     this.#features = featuresOf(features);
     this.#state = 'open';
     this.#watch = this.#startWatch();
@@ -163,14 +159,11 @@ export class Session implements Connection, StreamHost {
       agenda,
       intervalMs: config.timeouts.heartbeatMs,
       span: this.#features.has('resume') ? span : { ...span, lifeEnds: Number.POSITIVE_INFINITY },
-      ping: () => this.#beat(),
-      dead: () => this.#farewell(Close.NO_PONG, 'no answer to three pings', 'no_pong'),
-      expired: () => this.#expire(),
-      aged: () => this.#age(),
+      watched: this,
     });
   }
 
-  #beat(): void {
+  askForLife(): void {
     for (const stream of this.#streams.values()) stream.bookmark();
     this.control({ type: 'ping' });
   }
@@ -210,7 +203,7 @@ export class Session implements Connection, StreamHost {
 
   control(frame: ServerFrame): void {
     if (this.#state === 'closed') return;
-    const { socket } = this.#options;
+    const { socket } = this;
     this.#unsent++;
     // A client that makes us answer and does not read the answers is not read either.
     if (this.#unsent > UNSENT_MOST && this.#reading) {
@@ -225,7 +218,7 @@ export class Session implements Connection, StreamHost {
     if (this.#reading || this.#unsent > UNSENT_MOST / 2 || this.#state === 'closed') return;
     this.#reading = true;
     this.alive();
-    this.#options.socket.resume();
+    this.socket.resume();
   }
 
   queuedBytes(): number {
@@ -267,10 +260,23 @@ export class Session implements Connection, StreamHost {
     this.leave();
   }
 
-  #age(): void {
+  dead(): void {
+    this.#farewell(Close.NO_PONG, 'no answer to three pings', 'no_pong');
+  }
+
+  age(): void {
     const text = 'the connection has lasted long enough';
     this.#giveUp({ code: Close.LIFETIME, text, why: 'lifetime' }, 0);
     this.leave();
+  }
+
+  isFree(): boolean {
+    for (const stream of this.#streams.values()) if (!stream.resumable) return false;
+    return true;
+  }
+
+  depart({ code, text, why }: Reason): void {
+    this.#farewell(code, text, why);
   }
 
   #giveUp(reason: Reason, leaveMs: number): void {
@@ -279,7 +285,7 @@ export class Session implements Connection, StreamHost {
     this.control({ type: 'goaway', reconnect_after_ms: leaveMs, reason: reason.text });
   }
 
-  #expire(): void {
+  expire(): void {
     const error = expired();
     for (const stream of [...this.#streams.values()]) stream.fail(error);
     this.#farewell(Close.EXPIRED, closeOf(error).reason, 'expired');
@@ -299,13 +305,18 @@ export class Session implements Connection, StreamHost {
   #close(code: number, reason: string): void {
     if (this.#state === 'closed') return;
     this.#stop();
-    this.#options.socket.close(code, reason);
+    this.socket.close(code, reason);
+  }
+
+  #stopHelloTimer(): void {
+    clearTimeout(this.#helloTimer);
+    this.#helloTimer = undefined;
   }
 
   /** Cancels everything: nothing can be told to the client any more. */
   #stop(): void {
     this.#state = 'closed';
-    clearTimeout(this.#helloTimer);
+    this.#stopHelloTimer();
     this.#watch?.stop();
     const left = new StatusError(Code.CANCELLED, 'the client left');
     for (const stream of [...this.#streams.values()]) stream.fail(left);

@@ -48,8 +48,15 @@ const LAST_CHANCE_MS: Readonly<Record<number, number>> = { [Close.NO_PONG]: 1000
 /** While reading is paused, only a failing write shows that the client has gone: one is tried this often, in ms. */
 const PROBE_MS = 500;
 
+const READY = Promise.resolve();
+
 /** Says that the close has begun, whoever began it: 'close' comes only when the handshake is over. */
 export class ClosingWebSocket extends WebSocket {
+  /** What lives on it. */
+  connection: Connection | undefined;
+  /** How that reaches it. */
+  line: Line | undefined;
+
   override close(code?: number, reason?: string | Buffer): void {
     const before = this.readyState;
     super.close(code, reason);
@@ -57,96 +64,135 @@ export class ClosingWebSocket extends WebSocket {
   }
 }
 
-const READY = Promise.resolve();
+/** One object for each socket, without closures of its own: an idle one is held for hours. */
+class Line implements Socket {
+  private drained: Promise<void> | undefined;
+  private release: (() => void) | undefined;
+  private corked = false;
+  private probe: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly ws: ClosingWebSocket,
+    private readonly raw: Duplex,
+  ) {}
+
+  send(data: string | Uint8Array): Promise<void> {
+    const { ws, raw } = this;
+    if (ws.readyState !== WebSocket.OPEN) return READY;
+    if (!this.corked) {
+      // What is sent in one turn (opened, msg, end of a unary call) leaves in one write.
+      this.corked = true;
+      raw.cork();
+      process.nextTick(uncork, this);
+    }
+    ws.send(data);
+    if (this.drained !== undefined) return this.drained;
+    if (ws.bufferedAmount <= HIGH_WATER) return READY;
+    this.drained = new Promise((resolve) => {
+      this.release = resolve;
+    });
+    return this.drained;
+  }
+
+  /** Everything has left, or nothing ever will. */
+  flushed(): void {
+    const { release } = this;
+    this.release = undefined;
+    this.drained = undefined;
+    release?.();
+  }
+
+  uncork(): void {
+    this.corked = false;
+    this.raw.uncork();
+  }
+
+  write(frames: Uint8Array): void {
+    const { ws, raw } = this;
+    // The ws package writes a frame in one turn when it does not compress, so that ours cannot come between its parts; after its close
+    // frame nothing may come at all.
+    if (ws.readyState === WebSocket.OPEN && raw.writable && frames.length > 0) raw.write(frames);
+  }
+
+  isFull(): boolean {
+    return this.raw.writableNeedDrain;
+  }
+
+  close(code: number, reason: string): void {
+    const { ws } = this;
+    this.stopProbing();
+    ws.resume();
+    ws.close(code, reason);
+    const lastChanceMs = LAST_CHANCE_MS[code];
+    if (lastChanceMs === undefined) return;
+    const timer = setTimeout(() => ws.terminate(), lastChanceMs);
+    ws.once('close', () => clearTimeout(timer));
+  }
+
+  pause(): void {
+    this.ws.pause();
+    this.stopProbing();
+    this.probe = setInterval(() => this.ws.ping(), PROBE_MS);
+  }
+
+  resume(): void {
+    this.stopProbing();
+    this.ws.resume();
+  }
+
+  ping(): void {
+    this.ws.ping();
+  }
+
+  stopProbing(): void {
+    clearInterval(this.probe);
+    this.probe = undefined;
+  }
+}
+
+function uncork(line: Line): void {
+  line.uncork();
+}
 
 /** `raw` is the connection under `ws`. */
-export function createSocket(ws: WebSocket, raw: Duplex): Socket {
-  let drained: Promise<void> | undefined;
-  let release: (() => void) | undefined;
-  let corked = false;
-  let probe: NodeJS.Timeout | undefined;
-  const flushed = (): void => {
-    if (release === undefined || (ws.readyState === WebSocket.OPEN && ws.bufferedAmount > HIGH_WATER / 2))
-      return;
-    const resolve = release;
-    release = undefined;
-    drained = undefined;
-    resolve();
-    // What was stuck has moved on, so somebody reads: a slow client may take its time to come to our ping.
-    ws.emit('progress');
-  };
-  const uncork = (): void => {
-    corked = false;
-    raw.uncork();
-  };
-  ws.once('close', () => {
-    clearInterval(probe);
-    flushed();
-  });
-  return {
-    send(data) {
-      if (ws.readyState !== WebSocket.OPEN) return READY;
-      if (!corked) {
-        // What is sent in one turn (opened, msg, end of a unary call) leaves in one write.
-        corked = true;
-        raw.cork();
-        process.nextTick(uncork);
-      }
-      ws.send(data, flushed);
-      if (drained !== undefined) return drained;
-      if (ws.bufferedAmount <= HIGH_WATER) return READY;
-      drained = new Promise((resolve) => {
-        release = resolve;
-      });
-      return drained;
-    },
-    write(frames) {
-      // The ws package writes a frame in one turn when it does not compress, so that ours cannot come between its parts; after its close
-      // frame nothing may come at all.
-      if (ws.readyState === WebSocket.OPEN && raw.writable && frames.length > 0) raw.write(frames);
-    },
-    isFull: () => raw.writableNeedDrain,
-    close(code, reason) {
-      clearInterval(probe);
-      ws.resume();
-      ws.close(code, reason);
-      const lastChanceMs = LAST_CHANCE_MS[code];
-      if (lastChanceMs === undefined) return;
-      const timer = setTimeout(() => ws.terminate(), lastChanceMs);
-      ws.once('close', () => clearTimeout(timer));
-    },
-    pause() {
-      ws.pause();
-      clearInterval(probe);
-      probe = setInterval(() => ws.ping(), PROBE_MS);
-    },
-    resume() {
-      clearInterval(probe);
-      ws.resume();
-    },
-    ping: () => ws.ping(),
-  };
+export function createSocket(ws: ClosingWebSocket, raw: Duplex): Socket {
+  const line = new Line(ws, raw);
+  ws.line = line;
+  return line;
+}
+
+function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
+  (this as ClosingWebSocket).connection?.receive(isBinary ? data : data.toString());
+}
+
+function onSign(this: WebSocket): void {
+  (this as ClosingWebSocket).connection?.alive();
+}
+
+function onGone(this: WebSocket): void {
+  (this as ClosingWebSocket).connection?.gone();
 }
 
 /** Binds what lives on a socket to its events. Calls `done` once, when the socket is gone. */
-export function attach(ws: WebSocket, raw: Duplex, connection: Connection, done: () => void): void {
-  const gone = (): void => connection.gone();
-  const roomy = (): void => {
+export function attach(ws: ClosingWebSocket, raw: Duplex, connection: Connection, done: () => void): void {
+  ws.connection = connection;
+  ws.on('message', onMessage);
+  ws.on('pong', onSign);
+  ws.on('ping', onSign);
+  // 'closing' is the client's close frame or a fault such as bad UTF-8 (1007) or a frame too long (1009), which ws has
+  // already answered; 'end' is a client that left without a word. Neither waits for what we still had to send.
+  ws.on('closing', onGone);
+  ws.on('error', onGone);
+  raw.once('end', () => connection.gone());
+  raw.on('drain', () => {
+    ws.line?.flushed();
     // Somebody reads: a slow client may take its time to come to our ping.
     connection.alive();
     connection.roomy();
-  };
-  ws.on('message', (data: Buffer, isBinary) => connection.receive(isBinary ? data : data.toString()));
-  ws.on('pong', () => connection.alive());
-  ws.on('ping', () => connection.alive());
-  ws.on('progress', () => connection.alive());
-  // 'closing' is the client's close frame or a fault such as bad UTF-8 (1007) or a frame too long (1009), which ws has
-  // already answered; 'end' is a client that left without a word. Neither waits for what we still had to send.
-  ws.on('closing', gone);
-  raw.once('end', gone);
-  raw.on('drain', roomy);
-  ws.on('error', gone);
+  });
   ws.once('close', () => {
+    ws.line?.stopProbing();
+    ws.line?.flushed();
     connection.gone();
     done();
   });

@@ -3,17 +3,17 @@ import { isSingle, type Message, type Metadata, type Reply, type Requests } from
 import { DEADLINE_TEXT, LONGEST_TIMER } from '../../src/policy/deadline.js';
 import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
-import type { Feed } from '../../src/stream/feed.js';
+import type { Feed, ResetReason } from '../../src/stream/feed.js';
 import { feedOf } from '../../src/stream/pump.js';
 import { responseHeaders } from '../http/headers.js';
 import { isCursor } from '../http/resume.js';
 import type { Bound, Endpoint } from '../http/table.js';
 import type { Gateway } from './door.js';
 import { Acks, type Sender } from './ws_acks.js';
-import { encodersOf } from './ws_encoder.js';
+import { encodersOf, type FrameEncoder } from './ws_encoder.js';
 import type { Framing, OpenedFrame, Payload, ServerFrame } from './ws_frames.js';
 import type { Feature } from './ws_hello.js';
-import { Replies } from './ws_replies.js';
+import { Replies, type Replying } from './ws_replies.js';
 import type { Socket } from './ws_socket.js';
 import { Upload } from './ws_upload.js';
 
@@ -54,7 +54,7 @@ export interface StreamOptions {
 
 const NO_TRAILERS: Metadata = Object.freeze({});
 
-export class Stream {
+export class Stream implements Replying {
   readonly #options: StreamOptions;
   readonly #controller = new AbortController();
   /** Of a client stream. */
@@ -62,6 +62,7 @@ export class Stream {
   readonly #acks: Acks | undefined;
   /** Of a stream of replies, once it was accepted. */
   #replies: Replies | undefined;
+  #encoder: FrameEncoder | undefined;
   #resumable = false;
   /** Replies that we may send before the client grants more, until there is a stream of them. */
   #credit: number;
@@ -170,33 +171,39 @@ export class Stream {
   }
 
   #start(feed: Feed): void {
-    const { host, sid, endpoint, resume } = this.#options;
+    const { host, sid, resume } = this.#options;
     const { counts } = host.gateway;
     if (isCursor(resume) && feed.resumable) counts.resumed('ws', feed.resumed);
-    const encoder = encodersOf(endpoint).framed({ framing: host.framing, sid, cursors: this.#cursors });
-    this.#replies = new Replies(
-      {
-        socket: host.socket,
-        encoder: () => encoder,
-        sid,
-        counts,
-        credit: this.#credit,
-        reset: (reason) => {
-          if (!this.#cursors) this.fail(resetError(reason));
-        },
-        ended: (error, trailers) => this.#end(error, trailers),
-      },
-      feed,
-    );
+    this.#encoder = this.#encoderOf(this.#cursors);
+    const credit = this.#credit;
+    this.#replies = new Replies({ call: this, socket: host.socket, sid, counts, credit }, feed);
     this.#replies.start(feed);
+  }
+
+  #encoderOf(cursors: boolean): FrameEncoder {
+    const { host, sid, endpoint } = this.#options;
+    return encodersOf(endpoint).framed({ framing: host.framing, sid, cursors });
+  }
+
+  get encoder(): FrameEncoder {
+    this.#encoder ??= this.#encoderOf(this.#cursors);
+    return this.#encoder;
+  }
+
+  wasReset(reason: ResetReason): void {
+    if (!this.#cursors) this.fail(resetError(reason));
+  }
+
+  replied(error: StatusError | undefined, trailers: Metadata): void {
+    this.#end(error, trailers);
   }
 
   /** Sends the one reply, when the client has room for it. */
   async #single(message: Message): Promise<void> {
-    const { host, sid, endpoint } = this.#options;
+    const { host, sid } = this.#options;
     if (this.#credit <= 0) await this.#waitForCredit();
     if (this.#ended) return;
-    const encoder = encodersOf(endpoint).framed({ framing: host.framing, sid, cursors: false });
+    const encoder = this.#encoderOf(false);
     host.socket.write(encoder.frames(encoder.encode({ kind: 'message', message, cursor: '' }), sid));
   }
 

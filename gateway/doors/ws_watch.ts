@@ -2,19 +2,24 @@
 import { type Agenda, Due } from '../agenda.js';
 import type { Span } from '../streams.js';
 
+/** What lives on the socket. */
+export interface Watched {
+  /** The client is asked for a sign of life. */
+  askForLife(): void;
+  /** Three pings in a row have had no answer. Called once. */
+  dead(): void;
+  /** The token is no longer accepted. Called once. */
+  expire(): void;
+  /** The connection has lasted long enough; it is watched on. Called once. */
+  age(): void;
+}
+
 export interface WatchOptions {
   readonly agenda: Agenda;
   /** Between two pings, in ms. */
   readonly intervalMs: number;
   readonly span: Span;
-  /** Asks the client for a sign of life. */
-  readonly ping: () => void;
-  /** Called once, when three pings in a row have had no answer. */
-  readonly dead: () => void;
-  /** Called once, when the token is no longer accepted. */
-  readonly expired: () => void;
-  /** Called once, when the connection has lasted long enough; it is watched on. */
-  readonly aged?: () => void;
+  readonly watched: Watched;
 }
 
 const UNANSWERED = 3;
@@ -51,29 +56,29 @@ export class Watch extends Due {
   }
 
   due(now: number): void {
-    const { expired, aged, span } = this.options;
+    const { watched, span } = this.options;
     if (now >= span.expires) {
-      expired();
+      watched.expire();
       return;
     }
     const ages = now >= this.agedAt;
     if (ages) this.agedAt = Number.POSITIVE_INFINITY;
-    if (now >= this.pingAt && !this.askForLife(now)) return;
+    if (now >= this.pingAt && !this.ask(now)) return;
     this.enter();
-    if (ages) aged?.();
+    if (ages) watched.age();
   }
 
-  /** False: there is none. */
-  private askForLife(now: number): boolean {
-    const { intervalMs, dead, ping } = this.options;
+  /** False: there is no life. */
+  private ask(now: number): boolean {
+    const { intervalMs, watched } = this.options;
     if (!this.reading) this.unanswered = 0;
     if (this.unanswered >= UNANSWERED) {
-      dead();
+      watched.dead();
       return false;
     }
     this.unanswered++;
     this.pingAt = Math.max(this.pingAt, now - intervalMs) + intervalMs;
-    ping();
+    watched.askForLife();
     return true;
   }
 

@@ -1,17 +1,13 @@
 /** From an HTTP exchange to a call and its answer: the part that all HTTP doors share. */
 import type { Call, Reply } from '../../src/call.js';
 import { Code, StatusError } from '../../src/status.js';
-import type { Caller, Exchange, Gateway, LiveCall } from '../doors/door.js';
+import type { Caller, Client, Exchange, Gateway, LiveCall } from '../doors/door.js';
 import { requestsOf } from './body.js';
 import { requestId } from './request.js';
 import { discardRest, sendError } from './send_error.js';
 
-export interface Answer {
-  /** Writes an accepted reply to the client. Rejects only while nothing has been written yet. */
-  respond(reply: Reply, live: LiveCall): Promise<void>;
-  /** Answers a refusal in the door's own way, and says whether it did; default: it is an HTTP error. */
-  refuse?(error: StatusError, id: string): boolean;
-}
+/** Writes an accepted reply to the client. Rejects only while nothing has been written yet. */
+export type Respond = (reply: Reply, live: LiveCall) => Promise<void>;
 
 function callOf(gateway: Gateway, exchange: Exchange, caller: Caller, signal: AbortSignal): Call {
   const { limits, timeouts } = gateway.config;
@@ -27,49 +23,85 @@ function callOf(gateway: Gateway, exchange: Exchange, caller: Caller, signal: Ab
   };
 }
 
+/** One call on its exchange, from its request to its end: one object, since an idle stream holds it for hours. */
+export class ServedCall implements LiveCall {
+  call!: Call;
+  client: Client | undefined;
+  private readonly controller = new AbortController();
+  private readonly onClose = (): void => this.close();
+
+  constructor(
+    readonly gateway: Gateway,
+    readonly exchange: Exchange,
+  ) {
+    exchange.response.on('close', this.onClose);
+  }
+
+  /** Identifies the caller. Throws StatusError. */
+  begin(): Call {
+    const { gateway, exchange } = this;
+    const caller = gateway.identify(exchange.request, exchange.endpoint);
+    this.call = callOf(gateway, exchange, caller, this.controller.signal);
+    gateway.live.add(this);
+    return this.call;
+  }
+
+  cancel(reason: StatusError): void {
+    this.controller.abort(reason);
+  }
+
+  leave(): void {
+    this.client?.leave();
+  }
+
+  /** Nothing has been written yet. `refuse` may answer in the door's own way, and says whether it did. */
+  refused(thrown: unknown, refuse?: (error: StatusError, id: string) => boolean): void {
+    const error = StatusError.from(thrown);
+    // A reply that could not be shown has a service behind it that is still sending.
+    this.cancel(error);
+    const known: Call | undefined = this.call;
+    const id = known?.id ?? requestId(this.exchange.request.headers['x-request-id']);
+    this.gateway.report(id, error);
+    if (refuse?.(error, id) !== true) this.sendRefusal(error, id);
+  }
+
+  /** Everything is written. */
+  end(): void {
+    const { request, response } = this.exchange;
+    response.off('close', this.onClose);
+    this.gateway.live.delete(this);
+    if (!request.complete) discardRest(request);
+  }
+
+  private sendRefusal(error: StatusError, id: string): void {
+    const { response, endpoint, table } = this.exchange;
+    const { http, upstreams } = this.gateway.config;
+    const { method, options } = endpoint;
+    const upstream = upstreams.find(({ name }) => name === method.upstream);
+    const known: Call | undefined = this.call;
+    const inResults = known !== undefined && method.serverStreaming && options.http.streams === 'result';
+    sendError(response, error, { codec: table.codec, http, id, upstream, inResults });
+  }
+
+  private close(): void {
+    if (!this.exchange.response.writableFinished) {
+      this.cancel(new StatusError(Code.CANCELLED, 'the client left'));
+    }
+    this.client?.gone();
+  }
+}
+
 /**
  * Identifies the caller, invokes, and lets the door respond. A refusal becomes an HTTP error; the client's leaving
  * cancels the call. Never rejects.
  */
-export async function serveCall(gateway: Gateway, exchange: Exchange, answer: Answer): Promise<void> {
-  const { request, response, endpoint } = exchange;
-  const controller = new AbortController();
-  const cancel = (reason: StatusError): void => controller.abort(reason);
-  const onClose = (): void => {
-    if (!response.writableFinished) cancel(new StatusError(Code.CANCELLED, 'the client left'));
-  };
-  response.on('close', onClose);
-  let live: LiveCall | undefined;
+export async function serveCall(gateway: Gateway, exchange: Exchange, respond: Respond): Promise<void> {
+  const served = new ServedCall(gateway, exchange);
   try {
-    const call = callOf(gateway, exchange, gateway.identify(request, endpoint), controller.signal);
-    live = { call, cancel, leave: undefined };
-    gateway.live.add(live);
-    await answer.respond(await gateway.invoke(call), live);
-    if (!request.complete) discardRest(request);
+    await respond(await gateway.invoke(served.begin()), served);
   } catch (thrown) {
-    const error = StatusError.from(thrown);
-    // A reply that could not be shown has a service behind it that is still sending.
-    cancel(error);
-    const id = live?.call.id ?? requestId(request.headers['x-request-id']);
-    gateway.report(id, error);
-    if (answer.refuse?.(error, id) !== true) sendRefusal(gateway, exchange, { error, id, live });
+    served.refused(thrown);
   } finally {
-    response.off('close', onClose);
-    if (live !== undefined) gateway.live.delete(live);
+    served.end();
   }
-}
-
-interface Refusal {
-  readonly error: StatusError;
-  readonly id: string;
-  readonly live: LiveCall | undefined;
-}
-
-function sendRefusal({ config }: Gateway, exchange: Exchange, { error, id, live }: Refusal): void {
-  const { response, endpoint, table } = exchange;
-  const { http, upstreams } = config;
-  const { method, options } = endpoint;
-  const upstream = upstreams.find(({ name }) => name === method.upstream);
-  const inResults = live !== undefined && method.serverStreaming && options.http.streams === 'result';
-  sendError(response, error, { codec: table.codec, http, id, upstream, inResults });
 }

@@ -2,7 +2,7 @@
 import { type Call, type Interceptor, type Invoke, isSingle, type Message, type Reply } from '../call.js';
 import { Code, StatusError } from '../status.js';
 import { feedOf } from '../stream/pump.js';
-import { type FeedWatcher, type WatchedFeed, watchFeed } from '../stream/watched.js';
+import { type FeedWatcher, WatchedFeed } from '../stream/watched.js';
 
 /** What the gateway says of a deadline, wherever it is the first to notice. */
 export const DEADLINE_TEXT = 'the deadline passed before the call ended';
@@ -119,7 +119,7 @@ class Bounded implements AsyncIterableIterator<Message>, FeedWatcher {
     if (this.stopped) this.inner.return?.().catch(() => {});
     // Of messages alone, nobody may ask for the next one when the deadline passes: the client takes none.
     const feed = reply.feed ?? feedOf({ ...reply, messages: this }, this.controller.signal);
-    this.feed = watchFeed(feed, this);
+    this.feed = new WatchedFeed(feed, this);
     if (this.stopped) this.feed.interrupt(this.error ?? exceeded());
     return { ...reply, messages: this, feed: this.feed };
   }

@@ -9,7 +9,7 @@ import {
   type Requests,
 } from '../call.js';
 import { Code, StatusError } from '../status.js';
-import { type FeedWatcher, watchFeed } from '../stream/watched.js';
+import { type FeedWatcher, WatchedFeed } from '../stream/watched.js';
 
 /** How a call ended. */
 export interface CallEnd {
@@ -85,7 +85,7 @@ class Observed implements FeedWatcher {
     const messages = new Replies(this, reply.messages[Symbol.asyncIterator]());
     return reply.feed === undefined
       ? { ...reply, messages }
-      : { ...reply, messages, feed: watchFeed(reply.feed, this) };
+      : { ...reply, messages, feed: new WatchedFeed(reply.feed, this) };
   }
 
   /** The call's signal was aborted: whether anybody reads on or not, this is how it ended. */

@@ -77,7 +77,9 @@ class Pump<T> implements Delivery {
     this.pull();
   }
 
-  readonly cursor = (): string => this.position;
+  cursor(): string {
+    return this.position;
+  }
 
   ready(): void {
     const { held } = this;

@@ -13,30 +13,38 @@ export interface FeedWatcher {
   left(): void;
 }
 
-export interface WatchedFeed extends Feed {
-  /** Ends it for its door, whatever the inner feed does. Without effect once it is over. */
-  interrupt(error: StatusError): void;
-}
+/** The feed of `inner` for its door. */
+export class WatchedFeed implements Feed {
+  readonly resumable: boolean;
+  readonly resumed: boolean;
+  readonly replay: boolean;
+  readonly cursor: string;
+  private watch: Watch | undefined;
+  /** Why it was ended before it was started. */
+  private early: StatusError | undefined;
 
-export function watchFeed(inner: Feed, watcher: FeedWatcher): WatchedFeed {
-  const { resumable, resumed, replay, cursor } = inner;
-  let watch: Watch | undefined;
-  let early: StatusError | undefined;
-  return {
-    resumable,
-    resumed,
-    replay,
-    cursor,
-    start(sink) {
-      watch = new Watch(inner, watcher, sink);
-      watch.begin(early);
-      return watch;
-    },
-    interrupt(error) {
-      if (watch === undefined) early ??= error;
-      else watch.interrupt(error);
-    },
-  };
+  constructor(
+    private readonly inner: Feed,
+    private readonly watcher: FeedWatcher,
+  ) {
+    this.resumable = inner.resumable;
+    this.resumed = inner.resumed;
+    this.replay = inner.replay;
+    this.cursor = inner.cursor;
+  }
+
+  start(sink: Sink): Delivery {
+    const watch = new Watch(this.inner, this.watcher, sink);
+    this.watch = watch;
+    watch.begin(this.early);
+    return watch;
+  }
+
+  /** Ends it for its door, whatever the inner feed does. Without effect once it is over. */
+  interrupt(error: StatusError): void {
+    if (this.watch === undefined) this.early ??= error;
+    else this.watch.interrupt(error);
+  }
 }
 
 /** One client, between its feed and its door. */
@@ -85,7 +93,9 @@ class Watch implements Sink, Delivery {
     if (!this.over) this.delivery?.ready();
   }
 
-  readonly cursor = (): string => this.delivery?.cursor() ?? this.feed.cursor;
+  cursor(): string {
+    return this.delivery?.cursor() ?? this.feed.cursor;
+  }
 
   stop(): void {
     if (this.over) return;
