@@ -1,6 +1,7 @@
 /** One call on a WebSocket of its own, opened on the route itself. Normative text: PROTOCOL.md. */
 import { isSingle, type Message, type Reply, type Requests } from '../../src/call.js';
 import { parseJson } from '../../src/codec/json_text.js';
+import { placeIn } from '../../src/codec/pointer.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Bound, Endpoint } from '../http/table.js';
 import type { Caller, Gateway } from './door.js';
@@ -156,7 +157,7 @@ export class SocketCall implements Connection {
     const bound = this.#options.bound();
     this.#inbox.push(
       typeof data === 'string'
-        ? bound.json(parseJson(data, () => `message ${this.#received}`))
+        ? bound.json(parseJson(data, placeIn(`message ${this.#received}`)))
         : bound.bytes(data),
     );
     if (!this.#options.endpoint.method.clientStreaming) this.#inbox.end();
