@@ -1,8 +1,9 @@
 /** Tidegate in front of etcd with the profile of etcd's own gateway: the same requests to both, and the same answers. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { type Served, serveTidegate } from './etcd/command.js';
 import { ask, summary } from './etcd/compare.js';
 import { LIKE_GRPC_GATEWAY_V1, PUBLIC_METHODS, told } from './etcd/profile.js';
@@ -11,6 +12,15 @@ import { ETCD_CONTRACT, type Etcd, missingParts, startEtcd } from './etcd/server
 
 const { proto, includes } = ETCD_CONTRACT;
 const contract = ['--proto', proto, ...includes.flatMap((folder) => ['--include', folder])];
+
+test('docs/etcd.md shows the configuration that is compared', () => {
+  const page = readFileSync(new URL('../../docs/etcd.md', import.meta.url), 'utf8');
+  const [config, methods] = [...page.matchAll(/^```ya?ml\n([\s\S]*?)^```/gm)].map(([, yaml]) =>
+    parse(yaml ?? ''),
+  );
+  expect(config).toEqual(parse(LIKE_GRPC_GATEWAY_V1));
+  expect(methods).toEqual(parse(PUBLIC_METHODS));
+});
 
 describe.skipIf(missingParts().length > 0)('etcd under the profile of grpc-gateway', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-profile-'));
