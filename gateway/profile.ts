@@ -1,4 +1,5 @@
 /** The profiles: every switchable rule of HTTP as one option, with its value here, in grpc-gateway v2 and in Envoy. */
+import type { Dialect } from '../src/codec/codec.js';
 import type { ContractConfig, HttpConfig } from './config.js';
 
 /** Rules that real gateways see differently. Each can be set on its own; a profile presets them all. */
@@ -7,6 +8,11 @@ export interface HttpOptions {
   readonly wrongMethod: 405 | 501;
   /** A path with slashes at its end: is another path, is the one without them, or is sent there (308). */
   readonly trailingSlash: 'reject' | 'strip' | 'redirect';
+  /**
+   * A path with empty, `.` or `..` segments: is no route (404, 400 for the dots), or is sent to the one without them, as
+   * Go's http.ServeMux does it: 301, after which most clients make a GET of a POST.
+   */
+  readonly uncleanPaths: 'reject' | 'redirect';
   /** Whether a POST of a form, on a path that has no POST, reaches the GET route, with the form's fields after the query. */
   readonly formOverride: boolean;
   /** Of several routes for one request: the most specific, or the one declared first or last whatever it looks like. */
@@ -41,6 +47,14 @@ export interface HttpOptions {
   readonly unknownFields: 'reject' | 'ignore';
   /** Names of enum values in a JSON body that nobody declared: 400, or dropped with their field, element or entry. */
   readonly unknownEnumNames: 'reject' | 'ignore';
+  /**
+   * Whose JSON a body is. `strict`: RFC 8259 and the proto3 JSON mapping. `protojson`, of grpc-gateway v2: text behind the
+   * value is ignored, white space is the empty message, integers above 2^53 may be numbers, 300 levels may be nested and not
+   * 100. `jsonpb`, of v1: besides, a name or field given twice, two members of a oneof, null for a message or scalar, text
+   * that is no Unicode; but base64 has to be of the standard alphabet and padded, and an integer in plain digits.
+   * src/codec/jsonpb.ts says what counts.
+   */
+  readonly jsonDialect: Dialect;
   /** Whether a PATCH that leaves `update_mask` unset has it filled from the members of its body. */
   readonly fillMask: boolean;
   /** A body of another media type than JSON or protobuf: 415, or read as JSON all the same. */
@@ -88,6 +102,12 @@ export const PROFILE_TABLE: Table = {
     'grpc-gateway': 'reject',
     envoy: 'strip',
     why: 'http.proto: a template matches its own segments; Envoy drops empty segments at the end',
+  },
+  'http.uncleanPaths': {
+    default: 'reject',
+    'grpc-gateway': 'reject',
+    envoy: 'reject',
+    why: "RFC 9110 section 15.4.2; redirect for a grpc-gateway behind Go's http.ServeMux, such as that of etcd",
   },
   'http.formOverride': {
     default: false,
@@ -172,6 +192,12 @@ export const PROFILE_TABLE: Table = {
     'grpc-gateway': 'ignore',
     envoy: 'reject',
     why: 'proto3 JSON mapping; DiscardUnknown of protojson covers them, in grpc-gateway v1 and in Envoy they are 400',
+  },
+  'http.jsonDialect': {
+    default: 'strict',
+    'grpc-gateway': 'protojson',
+    envoy: 'strict',
+    why: 'proto3 JSON mapping, RFC 8259; grpc-gateway v2 reads one value by protojson, v1 by jsonpb',
   },
   'http.fillMask': {
     default: true,

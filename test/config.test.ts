@@ -84,6 +84,8 @@ describe('defaults', () => {
         wrongMethod: 405,
         trailingSlash: 'reject',
         formOverride: false,
+        uncleanPaths: 'reject',
+        jsonDialect: 'strict',
         precedence: 'specific',
         verbs: 'route',
         methodPaths: true,

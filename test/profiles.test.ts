@@ -5,6 +5,7 @@ import { type Config, ConfigError, loadConfig } from '../gateway/config.js';
 import { buildTable, type Table } from '../gateway/http/table.js';
 import { applyProfile, PROFILE_TABLE, PROFILES, type Profile } from '../gateway/profile.js';
 import type { JsonValue } from '../src/codec/codec.js';
+import { parseJson } from '../src/codec/json_text.js';
 import { ContractError } from '../src/contract/contract.js';
 import type { HttpRule } from '../src/method.js';
 import { StatusError } from '../src/status.js';
@@ -32,10 +33,12 @@ interface Asked {
   /** `GET /v1/x?y=z` */
   readonly request: string;
   readonly body?: JsonValue;
+  /** The body as text. */
+  readonly text?: string;
 }
 
 /** The message that a request becomes, as JSON; or the HTTP status of its refusal; or `error` for a contract that is refused. */
-function answer(rules: readonly Rule[], { request, body }: Asked, config: Config): JsonValue {
+function answer(rules: readonly Rule[], { request, body, text }: Asked, config: Config): JsonValue {
   const [verb = '', target = ''] = request.split(' ');
   const [path = '', query = ''] = target.split('?');
   try {
@@ -44,6 +47,7 @@ function answer(rules: readonly Rule[], { request, body }: Asked, config: Config
     if (!('match' in found)) return config.http.wrongMethod;
     const { endpoint, variables } = found.match;
     const bound = endpoint.binding.bind(variables, query);
+    if (text !== undefined) return readShop(bound.json(parseJson(text, undefined, config.http.jsonDialect)));
     return readShop(body === undefined ? bound.empty() : bound.json(structuredClone(body)));
   } catch (thrown) {
     if (thrown instanceof ContractError) return 'error';
@@ -224,6 +228,24 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     { rules: [POST], request: 'POST /v1/x', body: { color: 1.5 }, gets: [400] },
     { rules: [ALL], request: 'GET /v1?color=PINK', gets: [400] },
   ],
+  'http.jsonDialect': [
+    {
+      rules: [POST],
+      request: 'POST /v1/x',
+      text: '{"flag":true} x',
+      gets: [400, { id: 'x', flag: true }, 400],
+    },
+    { rules: [POST], request: 'POST /v1/x', text: '{"limit":1}{', gets: [400, { id: 'x', limit: '1' }, 400] },
+    {
+      rules: [POST],
+      request: 'POST /v1/x',
+      text: '{"big_number":9007199254740993}',
+      gets: [400, { id: 'x', bigNumber: '9007199254740993' }, 400],
+    },
+    { rules: [POST], request: 'POST /v1/x', text: '{"flag":true,"flag":true}', gets: [400] },
+    { rules: [POST], request: 'POST /v1/x', text: '{"page_size":1.0}', gets: [{ id: 'x', pageSize: 1 }] },
+    { rules: [POST], request: 'POST /v1/x', text: 'null', gets: [400] },
+  ],
   'http.fillMask': [
     {
       rules: [PATCH],
@@ -247,9 +269,9 @@ for (const [option, cases] of Object.entries(CASES)) {
   describe(option, () => {
     for (const { rules, gets, ...asked } of cases) {
       const routes = rules.map(({ verb = 'GET', template }) => `${verb} ${template}`).join(', ');
-      const said = asked.body === undefined ? '' : ` ${JSON.stringify(asked.body)}`;
+      const said = asked.text ?? (asked.body && JSON.stringify(asked.body)) ?? '';
       test.each(PROFILES.map((profile, index) => [profile, gets[index] ?? gets[0]] as const))(
-        `of ${routes}: ${asked.request}${said} under %s`,
+        `of ${routes}: ${asked.request} ${said} under %s`,
         (profile, expected) => expect(answer(rules, asked, configOf(profile))).toEqual(expected),
       );
     }
@@ -308,6 +330,55 @@ describe('options that no profile turns on', () => {
     expect(() => tableOf([ALL], config)).toThrow(
       'captureInto: shop.v1.Request.switches is no map<string, string>',
     );
+  });
+
+  describe('jsonDialect: jsonpb', () => {
+    const config = configOf('grpc-gateway', 'http: { jsonDialect: jsonpb, pathConflicts: reject }');
+    const lenient = configOf('grpc-gateway', 'http: { jsonDialect: jsonpb }');
+    const post = (text: string, own = config, rule = POST): JsonValue =>
+      answer([rule], { request: 'POST /v1/x', text }, own);
+    const nested: Rule = { verb: 'POST', template: '/v1/{order.order_id}', body: '*' };
+    const token: Rule = { verb: 'POST', template: '/v1/{token}', body: '*' };
+
+    test('takes fields given twice, the JSON name before the proto name, and else the last', () => {
+      expect(post('{"pageSize":1,"page_size":2}')).toEqual({ id: 'x', pageSize: 1 });
+      expect(post('{"hint":"a","hint":"b"}')).toEqual({ id: 'x', hint: 'b' });
+      expect(post('{"token":"a","offset":"1"}')).toEqual({ id: 'x', offset: '1' });
+      expect(post('{"page_size":1.0}')).toBe(400);
+    });
+
+    test('never takes another value for what the path says, however often it is given', () => {
+      const bodies = ['{"id":"x","id":"y"}', '{"id":"y","id":"z"}'];
+      for (const text of bodies) expect(post(text), text).toBe(400);
+      expect(post('{"id":"y","id":"x"}'), 'the last one counts').toEqual({ id: 'x' });
+      for (const text of bodies) expect(post(text, lenient), text).toEqual({ id: 'x' });
+      for (const text of [
+        '{"order":{"order_id":"y","orderId":"x"}}',
+        '{"order":{"order_id":"x","orderId":"y"}}',
+        '{"order":{"orderId":"x"},"order":{"orderId":"y"}}',
+      ]) {
+        expect(post(text, config, nested), text).toBe(400);
+        expect(post(text, lenient, nested), text).toEqual({ order: { orderId: 'x' } });
+      }
+    });
+
+    test('never takes another member of the oneof of what the path says', () => {
+      for (const own of [config, lenient]) {
+        expect(post('{"offset":1}', own, token)).toBe(400);
+        expect(post('{"offset":1,"item":{}}', own, token)).toBe(400);
+        expect(post('{"offset":1,"token":"x"}', own, token)).toBe(400);
+        expect(post('{"token":"x"}', own, token)).toEqual({ token: 'x' });
+      }
+    });
+
+    test('fills the mask of a PATCH from what counts and what does not alike', () => {
+      const text = '{"note":"a","note":"b","total":1e1}';
+      expect(answer([PATCH], { request: 'PATCH /v1/x', text }, config)).toBe(400);
+      expect(answer([PATCH], { request: 'PATCH /v1/x', text: text.replace('1e1', '10') }, config)).toEqual({
+        order: { orderId: 'x', note: 'b', total: '10' },
+        updateMask: 'note,total',
+      });
+    });
   });
 
   test('precedence first serves what is declared first', () => {

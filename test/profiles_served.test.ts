@@ -1,4 +1,5 @@
 /** Profiles as clients of a running gateway see them: methods, slashes, forms, bodies, streams and deadlines. */
+import { get, type IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { loadConfig } from '../gateway/config.js';
 import { createGateway } from '../gateway/gateway.js';
@@ -6,6 +7,7 @@ import { PROFILES, type Profile } from '../gateway/profile.js';
 import { PROBE_PROTO, type Probe, startProbe } from './support/probe.js';
 
 interface Served {
+  readonly port: number;
   readonly ask: (request: string, init?: RequestInit) => Promise<Response>;
   close(): Promise<void>;
 }
@@ -19,6 +21,7 @@ async function serve(profile: Profile, yaml = '{}'): Promise<Served> {
   const gateway = await createGateway(loadConfig({ argv, env: {}, readFile: () => yaml }));
   const { port } = await gateway.listen();
   return {
+    port,
     ask: (request, init = {}) => {
       const [method = '', path = ''] = request.split(' ');
       return fetch(`http://127.0.0.1:${port}${path}`, { method, redirect: 'manual', ...init });
@@ -80,6 +83,108 @@ describe('http.trailingSlash', () => {
     expect((await served.ask('GET //evil.example/')).status).toBe(404);
     expect((await served.ask('GET /v1/probe/ok')).status).toBe(200);
     await served.close();
+  });
+});
+
+describe('http.uncleanPaths', () => {
+  /** As it is, since fetch cleans dots itself. */
+  const raw = async (served: Served, request: string): Promise<string> => {
+    const [method = '', path = ''] = request.split(' ');
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      const { port } = served;
+      get({ host: '127.0.0.1', port, method, path }, resolve).once('error', reject);
+    });
+    answer.resume();
+    return `${answer.statusCode} ${answer.headers.location ?? ''}`.trimEnd();
+  };
+  const PATHS: readonly [request: string, rejected: string, redirected: string][] = [
+    ['GET /v1//probe/ok?count=1', '404', '301 /v1/probe/ok?count=1'],
+    ['PUT //v1/probe', '404', '301 /v1/probe'],
+    ['GET /v1/./probe/ok', '400', '301 /v1/probe/ok'],
+    ['GET /v1/x/../probe/ok', '400', '301 /v1/probe/ok'],
+    ['GET /v1/x/%2e%2E/probe/o%6B', '400', '301 /v1/probe/o%6B'],
+    ['GET /v1/probe/ok//', '404', '301 /v1/probe/ok/'],
+    ['GET /v1/probe/ok/.', '400', '301 /v1/probe/ok'],
+    ['GET /../../..', '400', '301 /'],
+    ['GET //', '404', '301 /'],
+    ['GET //nobody.example', '404', '301 /nobody.example'],
+    ['GET /.//nobody.example', '400', '301 /nobody.example'],
+    ['GET /./\\nobody.example', '400', '301 /%5Cnobody.example'],
+    ['GET /v1//probe#x', '404', '301 /v1/probe%23x'],
+    ['GET /v1//%2F%2Fx', '404', '301 /v1/%2F%2Fx'],
+    ['GET /v1//probe/%zz', '400', '400'],
+    ['GET /v1//probe/%ff', '400', '400'],
+    ['GET /v1/probe/ok', '200', '200'],
+    ['GET /v1/probe/...', '200', '200'],
+    ['GET /v1/probe/ok/', '404', '404'],
+    ['GET /', '404', '404'],
+    ['GET /healthz', '200', '200'],
+  ];
+
+  test.each(PROFILES)('no profile redirects a path with empty segments or dots: %s', async (profile) => {
+    expect(await raw(at(profile), 'GET /v1//probe/ok')).toBe('404');
+    expect(await raw(at(profile), 'GET /v1/x/../probe/ok')).toBe('400');
+  });
+
+  test('redirect leads to the path without them, of this host, and serves nothing before', async () => {
+    const served = await serve('default', 'http: { uncleanPaths: redirect }');
+    for (const [request, rejected, redirected] of PATHS) {
+      expect(await raw(at('default'), request), request).toBe(rejected);
+      expect(await raw(served, request), request).toBe(redirected);
+    }
+    await served.close();
+  });
+});
+
+describe('http.jsonDialect', () => {
+  const put = async (served: Served, body: string | Buffer): Promise<unknown> => {
+    const answer = await served.ask('PUT /v1/probe', { body, headers: JSON_BODY });
+    const { text, sequence } = (await answer.json()) as { text?: string; sequence?: string };
+    return answer.status === 200 ? [sequence ?? '0', text ?? ''] : answer.status;
+  };
+  const sum = async (served: Served, body: string): Promise<unknown> => {
+    const answer = await served.ask('POST /v1/sum', { body, headers: JSON_BODY });
+    return answer.status === 200 ? ((await answer.json()) as { sequence: string }).sequence : answer.status;
+  };
+  let v1: Served;
+  beforeAll(async () => {
+    v1 = await serve('grpc-gateway', 'http: { jsonDialect: jsonpb }');
+  });
+  afterAll(() => v1.close());
+
+  const EMPTY = ['0', ''];
+  test.each<readonly [string | Buffer, unknown, unknown, unknown]>([
+    ['{"text":"x"} behind', 400, ['0', 'x'], ['0', 'x']],
+    [' \r\n', 400, EMPTY, EMPTY],
+    ['null', 400, 400, EMPTY],
+    ['null null', 400, 400, EMPTY],
+    ['nul', 400, 400, 400],
+    ['{"text":"x","text":"y"}', 400, 400, ['0', 'y']],
+    [Buffer.from('{"text":"\xff"}', 'latin1'), 400, 400, ['0', '\ufffd']],
+    ['{"sequence":9007199254740993}', 400, ['9007199254740993', ''], ['9007199254740993', '']],
+    ['{"sequence":1.0}', ['1', ''], ['1', ''], 400],
+  ])('of the body %j', async (body, strict, protojson, jsonpb) => {
+    expect(await put(at('default'), body)).toEqual(strict);
+    expect(await put(at('envoy'), body)).toEqual(strict);
+    expect(await put(at('grpc-gateway'), body)).toEqual(protojson);
+    expect(await put(v1, body)).toEqual(jsonpb);
+  });
+
+  test('of the messages of a client stream', async () => {
+    const body = '{"sequence":9007199254740992}\nnull\n{"sequence":1,"sequence":2}';
+    expect(await sum(at('default'), body)).toBe(400);
+    expect(await sum(at('grpc-gateway'), body)).toBe(400);
+    expect(await sum(at('grpc-gateway'), '{"sequence":9007199254740992}\n\n')).toBe('9007199254740992');
+    expect(await sum(v1, body)).toBe('9007199254740994');
+    expect(await sum(v1, '{"sequence":1} behind')).toBe(400);
+  });
+
+  test('of a body that is protobuf or empty: none', async () => {
+    for (const served of [v1, at('default')]) {
+      expect(await put(served, '')).toEqual(EMPTY);
+      const headers = { 'content-type': 'application/x-protobuf' };
+      expect((await served.ask('PUT /v1/probe', { body: '\x12\x09x', headers })).status).toBe(400);
+    }
   });
 });
 

@@ -344,6 +344,31 @@ describe('server reflection', () => {
     expect(server.asked.length).toBeGreaterThan(6);
   });
 
+  test('warns anew of what it does not tell, when it has come back with another contract', async () => {
+    const port = await freePort();
+    const serving = async (rpcs: string) => {
+      const described = compile({ 'a.proto': proto(rpcs) });
+      const server = await startReflectionServer({
+        files: described,
+        services: ['probe.v1.ProbeService'],
+        port,
+      });
+      servers.push(server);
+      return server;
+    };
+    const first = await serving(GET('/v1/{mode}'));
+    const running = await start([], first.address, 0);
+    const warnings = vi.spyOn(running.gateway.log, 'warn');
+    const routeless = expect.stringContaining('tells no google.api.http options');
+    first.close();
+    await serving('rpc Get(GetRequest) returns (Event);');
+    await vi.waitFor(async () => expect((await running.gateway.reload()).changed).toBe(true), soon);
+    const told = () => warnings.mock.calls.filter(([line]) => typeof line === 'string');
+    expect(told()).toEqual([[routeless]]);
+    expect((await running.gateway.reload()).changed).toBe(false);
+    expect(told(), 'but not when nothing has changed').toHaveLength(1);
+  });
+
   test('an upstream that is away keeps its part, while another changes', async () => {
     const there = await reflecting(GET('/v1/{mode}'));
     const port = await freePort();

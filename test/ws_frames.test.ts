@@ -222,6 +222,8 @@ describe('JSON frames', () => {
   test.each([
     ['{', 'frame: invalid JSON at line 1 column 2'],
     ['[]', 'a frame must be a JSON object'],
+    ['{"type":"msg","sid":1,"sid":2,"data":{}}', 'frame /sid: given twice'],
+    ['{"type":"msg","sid":1,"data":{"id":1,"id":2}}', 'frame /data/id: given twice'],
     ['{"sid":1}', 'type must be a string'],
     ['{"type":"cancel"}', 'cancel.sid is missing'],
     ['{"type":"cancel","sid":"1"}', 'cancel.sid must be an integer from 1 to 4294967295'],

@@ -1,6 +1,7 @@
 /** One call on a WebSocket of its own, opened on the route itself. Normative text: PROTOCOL.md. */
 import { isSingle, type Message, type Reply, type Requests } from '../../src/call.js';
 import { parseJson } from '../../src/codec/json_text.js';
+import { placeIn } from '../../src/codec/pointer.js';
 import { retryInfo } from '../../src/details.js';
 import { Code, StatusError } from '../../src/status.js';
 import { type Feed, type ResetReason, SlowConsumerError } from '../../src/stream/feed.js';
@@ -213,7 +214,7 @@ export class SocketCall implements Connection, Watched, Replying {
     const bound = this.#options.bound();
     this.#inbox.push(
       typeof data === 'string'
-        ? bound.json(parseJson(data, () => `message ${this.#received}`))
+        ? bound.json(parseJson(data, placeIn(`message ${this.#received}`)))
         : bound.bytes(data),
     );
     if (!this.#options.endpoint.method.clientStreaming) this.#inbox.end();

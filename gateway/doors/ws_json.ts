@@ -2,6 +2,7 @@
 import type { Metadata } from '../../src/call.js';
 import type { JsonObject, JsonValue } from '../../src/codec/codec.js';
 import { parseJson } from '../../src/codec/json_text.js';
+import { placeIn } from '../../src/codec/pointer.js';
 import { StatusError } from '../../src/status.js';
 import { Close, FrameFault } from './ws_close.js';
 import {
@@ -75,7 +76,7 @@ function readField(type: string, field: Field, value: JsonValue | undefined): un
 function readFrame(text: string): ClientFrame {
   let value: JsonValue;
   try {
-    value = parseJson(text, () => 'frame');
+    value = parseJson(text, placeIn('frame'));
   } catch (thrown) {
     throw malformed(StatusError.from(thrown).message);
   }

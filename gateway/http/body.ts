@@ -1,6 +1,7 @@
 /** The body of an HTTP request as the messages of a call, read only when the upstream asks for them. */
 import type { IncomingMessage } from 'node:http';
 import type { Message, Requests } from '../../src/call.js';
+import type { Dialect } from '../../src/codec/codec.js';
 import { parseJson } from '../../src/codec/json_text.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Exchange } from '../doors/door.js';
@@ -9,9 +10,10 @@ import { BodySource, clientLeft, isLarge, stalled } from './body_source.js';
 import { HttpError } from './error.js';
 import { bindHttpBody, type RawBody, rawBodiesOf } from './http_body.js';
 import { inflateChunks, inflateWhole, requestCoding } from './inflate.js';
-import { JsonSplitter } from './json_stream.js';
+import { isSpace, JsonSplitter } from './json_stream.js';
 import { Pieces } from './pieces.js';
 import type { Bound } from './table.js';
+import { placeInBody } from './tree.js';
 import { readUpload } from './upload.js';
 
 export interface BodyLimits {
@@ -126,7 +128,14 @@ async function readOne(exchange: Exchange, limits: BodyLimits): Promise<Message>
   const format = formatOf(exchange, false);
   const body = await readInflated(request, limits);
   if (format === 'protobuf') return bound.bytes(body);
-  return body.length === 0 ? bound.empty() : bound.json(parseJson(body));
+  return body.length === 0 ? bound.empty() : bindJson(bound, body, endpoint.options.http.jsonDialect);
+}
+
+/** The message of a JSON text. The dialects of Go take white space for no body, and jsonpb takes a null for none. */
+function bindJson(bound: Bound, body: Buffer, dialect: Dialect): Message {
+  if (dialect !== 'strict' && body.every(isSpace)) return bound.empty();
+  const value = parseJson(body, placeInBody, dialect);
+  return value === null && dialect === 'jsonpb' ? bound.empty() : bound.json(value);
 }
 
 interface RawOptions {
@@ -143,14 +152,15 @@ async function readRaw(request: IncomingMessage, { raw, bound, limits }: RawOpti
 async function* readMany(exchange: Exchange, source: BodySource, limit: number): AsyncGenerator<Message> {
   const { request, endpoint, variables, query } = exchange;
   const bound = endpoint.binding.bind(variables, query);
+  const bind = (value: Buffer): Message => bindJson(bound, value, endpoint.options.http.jsonDialect);
   formatOf(exchange, true);
   const splitter = new JsonSplitter(limit);
   let index = 0;
   // A stream may rest between two messages, as long as its sender likes.
   for await (const chunk of chunksOf(request, { source, limit, mayRest: () => !splitter.isInside })) {
-    for (const value of splitter.push(chunk)) yield bindNth(bound, value, ++index);
+    for (const value of splitter.push(chunk)) yield bindNth(bind, value, ++index);
   }
-  for (const value of splitter.end()) yield bindNth(bound, value, ++index);
+  for (const value of splitter.end()) yield bindNth(bind, value, ++index);
 }
 
 interface ChunkOptions {
@@ -167,9 +177,9 @@ function chunksOf(request: IncomingMessage, { source, limit, mayRest }: ChunkOpt
 }
 
 /** One message of many. An error says of which. */
-function bindNth(bound: Bound, value: Buffer, index: number): Message {
+function bindNth(bind: (value: Buffer) => Message, value: Buffer, index: number): Message {
   try {
-    return bound.json(parseJson(value));
+    return bind(value);
   } catch (thrown) {
     const { code, message, details, cause } = StatusError.from(thrown);
     throw new StatusError(code, `message ${index}: ${message}`, { details, cause });

@@ -8,7 +8,7 @@ import { createCors } from './cors.js';
 import { methodNotAllowed, notFound } from './error.js';
 import { rawBodiesOf } from './http_body.js';
 import { mountOf, replayed } from './mounted.js';
-import { comparablePath } from './path.js';
+import { cleanedPath, comparablePath } from './path.js';
 import { readStreamRequest } from './resume.js';
 import { withoutSlashes } from './router.js';
 import { sendError } from './send_error.js';
@@ -85,10 +85,19 @@ function isRoute(router: Router, verb: string, path: string): boolean {
   return router.match(verb, path) !== undefined;
 }
 
-/** RFC 9110 section 15.4.9. A path that is a route begins with one slash, so that this leads to no other host. */
-function redirect(response: ServerResponse, path: string, query: string): void {
-  const location = query === '' ? path : `${path}?${query}`;
-  response.writeHead(308, { location, 'content-length': 0 }).end();
+interface Redirection {
+  readonly status: 301 | 308;
+  /** With one slash at its beginning, so that it leads to no other host. */
+  readonly path: string;
+  readonly query: string;
+}
+
+/** RFC 9110 sections 15.4.2 and 15.4.9. */
+function redirect(response: ServerResponse, { status, path, query }: Redirection): void {
+  // What a URL cannot have: a browser takes a backslash for a slash, and two of them for the beginning of a host.
+  const safe = path.replace(/[^\w\-.~!$&'()*+,;=:@/%]/g, encodeURIComponent);
+  const location = query === '' ? safe : `${safe}?${query}`;
+  response.writeHead(status, { location, 'content-length': 0 }).end();
 }
 
 function isForm({ method, headers }: IncomingMessage): boolean {
@@ -128,6 +137,7 @@ export function createDispatch(options: DispatchOptions) {
   const { config, table, rest, sse, poll, admin, observer, draining } = options;
   const { http } = config;
   const cors = createCors(config);
+  const redirectsUnclean = http.uncleanPaths === 'redirect';
 
   const serveOne = async (door: 'rest' | 'poll', exchange: Exchange): Promise<void> => {
     await (door === 'rest' ? rest : poll)(exchange);
@@ -165,6 +175,12 @@ export function createDispatch(options: DispatchOptions) {
       return;
     }
     if (draining.aborted) response.shouldKeepAlive = false;
+    const cleaned = redirectsUnclean && next === undefined ? cleanedPath(path) : undefined;
+    if (cleaned !== undefined) {
+      cors?.share(request, response);
+      redirect(response, { status: 301, path: cleaned, query });
+      return;
+    }
     const current = table();
     const { router } = current;
     if (cors?.preflight(request, response, router, path)) return;
@@ -172,7 +188,7 @@ export function createDispatch(options: DispatchOptions) {
     if (found === undefined) {
       if (http.trailingSlash === 'redirect' && isRoute(router, verb, withoutSlashes(path))) {
         cors?.share(request, response);
-        redirect(response, mountOf(request) + withoutSlashes(path), query);
+        redirect(response, { status: 308, path: mountOf(request) + withoutSlashes(path), query });
       } else if (next === undefined) throw notFound(path);
       else next();
     } else if ('match' in found) {

@@ -10,7 +10,8 @@ const NEWLINE = 0x0a;
 const OPEN_ARRAY = 0x5b;
 const CLOSE_ARRAY = 0x5d;
 
-const isSpace = (byte: number): boolean =>
+/** RFC 8259 section 2. */
+export const isSpace = (byte: number): boolean =>
   byte === 0x20 || byte === 0x09 || byte === NEWLINE || byte === 0x0d;
 const opens = (byte: number): boolean => byte === OPEN_ARRAY || byte === 0x7b;
 const closes = (byte: number): boolean => byte === CLOSE_ARRAY || byte === 0x7d;

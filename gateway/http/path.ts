@@ -27,6 +27,24 @@ export function comparablePath(path: string): string | undefined {
   return `/${segments.join('/')}`;
 }
 
+/**
+ * The path without its empty, `.` and `..` segments, as Go's http.ServeMux cleans it: a slash at the end stays. Undefined
+ * for one that has none of them, and for one that `comparablePath` refuses for its escapes.
+ */
+export function cleanedPath(path: string): string | undefined {
+  if (PLAIN.test(path) || path.charCodeAt(0) !== 0x2f) return undefined;
+  const kept: string[] = [];
+  for (const raw of path.slice(1).split('/')) {
+    if (faultOf(raw) !== undefined) return undefined;
+    const segment = decodeUnreserved(raw);
+    if (segment === '..') kept.pop();
+    else if (segment !== '' && segment !== '.') kept.push(raw);
+  }
+  const end = path.endsWith('/') && kept.length > 0 ? '/' : '';
+  const cleaned = `/${kept.join('/')}${end}`;
+  return cleaned === path ? undefined : cleaned;
+}
+
 function comparableSegment(raw: string, index: number): string {
   const fault = faultOf(raw);
   if (fault !== undefined) throw refusal(index, fault);

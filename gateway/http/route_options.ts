@@ -44,7 +44,12 @@ export function createRouteOptions({ json = {}, http = {}, routes = [] }: Option
       maxTimeoutMs = entry.maxTimeoutMs ?? maxTimeoutMs;
     }
     return {
-      codec: { ...codec, unknownFields: own.unknownFields, unknownEnumNames: own.unknownEnumNames },
+      codec: {
+        ...codec,
+        unknownFields: own.unknownFields,
+        unknownEnumNames: own.unknownEnumNames,
+        dialect: own.jsonDialect,
+      },
       http: own,
       maxTimeoutMs,
     };

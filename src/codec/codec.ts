@@ -3,10 +3,12 @@ import type { DescField, DescMessage, FileRegistry } from '@bufbuild/protobuf';
 import type { Message } from '../call.js';
 import { encodeAny, type RpcStatus } from '../details.js';
 import { checkMessage } from './check.js';
+import { JsonpbParser } from './jsonpb.js';
 import { BodyParser } from './parse_body.js';
 import { LIST, MAP, type Plan } from './plan.js';
 import { Plans } from './plans.js';
 import { printMessage } from './print.js';
+import { ProtojsonParser } from './protojson.js';
 
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 export interface JsonObject {
@@ -26,11 +28,24 @@ export interface JsonOptions {
   readonly int64: 'string' | 'number-if-safe';
 }
 
+/**
+ * Whose rules for reading JSON hold, where the proto3 JSON mapping is silent or others do not follow it.
+ *
+ * - `strict`: RFC 8259 and the mapping. Nesting up to 100 levels; no name twice in one object.
+ * - `protojson`: of Go's google.golang.org/protobuf behind its JSON decoder, as in grpc-gateway v2. The same, but what
+ *   follows the value in a body is ignored, a body of white space is the empty message, integers above 2^53 may be
+ *   numbers, and 300 levels may be nested, in replies too.
+ * - `jsonpb`: of Go's golang/protobuf before 1.4, as in grpc-gateway v1. Besides, what jsonpb.ts lists.
+ */
+export type Dialect = 'strict' | 'protojson' | 'jsonpb';
+
 export interface CodecOptions extends JsonOptions {
   /** Refuse members of objects that are no fields, or drop them; default reject. */
   readonly unknownFields: 'reject' | 'ignore';
   /** Refuse names of enum values that nobody declared, or drop their fields, elements and entries; default reject. */
   readonly unknownEnumNames: 'reject' | 'ignore';
+  /** Default strict. */
+  readonly dialect: Dialect;
 }
 
 /** Names the place of an error for the client: a JSON pointer (RFC 6901) inside the value becomes for example `body /order/items/0`. */
@@ -46,8 +61,8 @@ export interface Codec {
   printField(type: DescMessage, field: DescField, message: Message): string;
   /**
    * Encodes a JSON value. Throws StatusError INVALID_ARGUMENT with google.rpc.BadRequest details for wrong types,
-   * values out of range, unknown fields and enum values, a field given twice, nesting over 100 levels. `place`
-   * names the place of an error; by default `body`, and `body` with the pointer.
+   * values out of range, unknown fields and enum values, a field given twice, nesting over 100 levels (see Dialect).
+   * `place` names the place of an error; by default `body`, and `body` with the pointer.
    */
   parse(type: DescMessage, value: JsonValue, place?: Place): Message;
   /**
@@ -70,12 +85,13 @@ export const CANONICAL: CodecOptions = {
   int64: 'string',
   unknownFields: 'reject',
   unknownEnumNames: 'reject',
+  dialect: 'strict',
 };
 
 /** A codec for the types of a contract. Plans are made at the first message of a type and kept. */
 export function createCodec(types: FileRegistry, options: Partial<CodecOptions> = {}): Codec {
   const plans = new Plans(types, { ...CANONICAL, ...options });
-  const parser = new BodyParser(plans);
+  const parser = createParser(plans);
   const any = plans.resolve('google.protobuf.Any') as Plan;
   return {
     print: (type, message) => printMessage(plans, plans.get(type), message),
@@ -87,6 +103,17 @@ export function createCodec(types: FileRegistry, options: Partial<CodecOptions> 
       return `{"code":${code},"message":${JSON.stringify(message)},"details":[${printed.join(',')}]}`;
     },
   };
+}
+
+function createParser(plans: Plans): BodyParser {
+  switch (plans.options.dialect) {
+    case 'protojson':
+      return new ProtojsonParser(plans);
+    case 'jsonpb':
+      return new JsonpbParser(plans);
+    default:
+      return new BodyParser(plans);
+  }
 }
 
 interface FieldOf {

@@ -2,50 +2,77 @@
 import { isUtf8 } from 'node:buffer';
 import { badRequest } from '../details.js';
 import { Code, StatusError } from '../status.js';
-import type { JsonValue, Place } from './codec.js';
+import type { Dialect, JsonValue, Place } from './codec.js';
+import { findRepeatedName, mayRepeatNames, withNumbersAsWritten } from './json_walk.js';
+import { dottedOf, placeIn, pointerOf, type Step } from './pointer.js';
+
+const IN_BODY = placeIn('body');
 
 /**
- * Reads JSON text. Throws StatusError INVALID_ARGUMENT for text that is empty, no JSON, no UTF-8 or begins with a
- * byte order mark. Of equal names in one object the last counts. Columns count UTF-16 units from 1.
+ * Reads JSON text. Throws StatusError INVALID_ARGUMENT for text that is empty, no JSON, no UTF-8, begins with a byte order
+ * mark, or has a name twice in one object. Columns count UTF-16 units from 1. The dialects of Go read one value and
+ * overlook what follows it, and have their integers exact (`withNumbersAsWritten`). jsonpb overlooks more (see Dialect):
+ * of equal names the last counts, and bytes that are not UTF-8 are U+FFFD.
  */
-export function parseJson(text: string | Uint8Array, place: Place = () => 'body'): JsonValue {
-  const source = typeof text === 'string' ? text : decode(text, place);
+export function parseJson(
+  text: string | Uint8Array,
+  place: Place = IN_BODY,
+  dialect: Dialect = 'strict',
+): JsonValue {
+  const source = typeof text === 'string' ? text : decode(text, place, dialect);
+  let value: JsonValue;
   try {
-    return JSON.parse(source) as JsonValue;
+    value = JSON.parse(source) as JsonValue;
   } catch {
+    const fault = faultOf(source);
+    if (dialect !== 'strict' && fault.problem === MORE)
+      return parseJson(source.slice(0, fault.at), place, dialect);
     // The engine's own words change between its versions and quote the input at length.
-    return refuse(place, describe(source));
+    return refuse(place, describe(source, fault));
   }
+  const read = dialect === 'strict' ? value : withNumbersAsWritten(source, value);
+  if (dialect === 'jsonpb') return read;
+  // What JSON.parse does not tell.
+  const repeated = mayRepeatNames(source, value) ? findRepeatedName(source) : undefined;
+  return repeated === undefined ? read : refuse(place, 'given twice', repeated);
 }
 
-function refuse(place: Place, description: string): never {
-  const field = place('');
-  throw new StatusError(Code.INVALID_ARGUMENT, `${field}: ${description}`, {
-    details: [badRequest([{ field, description }])],
+function refuse(place: Place, description: string, path: readonly Step[] = []): never {
+  const whole = place(pointerOf(path));
+  throw new StatusError(Code.INVALID_ARGUMENT, `${whole}: ${description}`, {
+    details: [badRequest([{ field: dottedOf(path) || whole, description }])],
   });
 }
 
-function decode(bytes: Uint8Array, place: Place): string {
-  if (!isUtf8(bytes)) refuse(place, 'not valid UTF-8');
+function decode(bytes: Uint8Array, place: Place, dialect: Dialect): string {
+  if (dialect !== 'jsonpb' && !isUtf8(bytes)) refuse(place, 'not valid UTF-8');
   const buffer = Buffer.isBuffer(bytes)
     ? bytes
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return buffer.toString('utf8');
 }
 
-function describe(source: string): string {
-  if (source.startsWith('\ufeff')) return 'invalid JSON: it begins with a byte order mark';
-  if (/^[ \t\r\n]*$/.test(source)) return 'invalid JSON: it is empty';
-  const { at, problem } = new Scanner(source).scan();
+interface Fault {
+  /** Undefined for the text as a whole. */
+  readonly at?: number;
+  readonly problem: string;
+}
+
+/** What the scanner says of a text that goes on behind its value. */
+const MORE = 'expected the end of the text';
+
+function faultOf(source: string): Fault {
+  if (source.startsWith('\ufeff')) return { problem: 'it begins with a byte order mark' };
+  if (/^[ \t\r\n]*$/.test(source)) return { problem: 'it is empty' };
+  return new Scanner(source).scan();
+}
+
+function describe(source: string, { at, problem }: Fault): string {
+  if (at === undefined) return `invalid JSON: ${problem}`;
   const before = source.slice(0, at);
   const line = before.split('\n').length;
   const column = at - before.lastIndexOf('\n');
   return `invalid JSON at line ${line} column ${column}: ${problem}`;
-}
-
-interface Fault {
-  readonly at: number;
-  readonly problem: string;
 }
 
 const SPACE = /[ \t\r\n]*/y;
@@ -99,8 +126,7 @@ class Scanner {
       this.skip(SPACE);
       const closer = closers.at(-1);
       const char = this.source[this.at];
-      if (closer === undefined)
-        return char === undefined ? 'it cannot be read' : 'expected the end of the text';
+      if (closer === undefined) return char === undefined ? 'it cannot be read' : MORE;
       if (char === closer) {
         this.at++;
         closers.pop();

@@ -4,16 +4,11 @@ import { suggest } from '../nearest.js';
 import type { JsonObject, JsonValue } from './codec.js';
 import { withKnownEnums } from './lenient.js';
 import { parseSpecial } from './parse_special.js';
-import { type FieldPlan, LIST, MAX_DEPTH, type Plan, SINGULAR, Special } from './plan.js';
+import { type FieldPlan, LIST, type Plan, SINGULAR, Special } from './plan.js';
 import type { Plans } from './plans.js';
+import type { Step } from './pointer.js';
 import { doubleOf, halves, integerOf, isBase64, SCALAR_NAMES, shown, split64 } from './scalars.js';
 import { Writer } from './writer.js';
-
-/** One step of the way to a value: a field's name as the client sent it, a list index, or a map key. */
-export interface Step {
-  readonly name: string | number;
-  readonly isKey: boolean;
-}
 
 /** Messages with up to this many fields note those seen in one number, others in an array. */
 const SEEN_BITS = 31;
@@ -71,7 +66,8 @@ export abstract class Parser {
 
   /** Goes one level of messages deeper. */
   enter(): void {
-    if (++this.depth > MAX_DEPTH) this.fail(`nested over ${MAX_DEPTH} levels`);
+    const { maxDepth } = this.plans;
+    if (++this.depth > maxDepth) this.fail(`nested over ${maxDepth} levels`);
   }
 
   leave(): void {
@@ -304,7 +300,7 @@ export abstract class Parser {
   }
 
   /** Refuses a value of the wrong type, or, if an integer is given that it stands for, one that is out of range. */
-  private failScalar(field: FieldPlan, value: JsonValue, integer = Number.NaN): never {
+  protected failScalar(field: FieldPlan, value: JsonValue, integer = Number.NaN): never {
     const reason = Number.isInteger(integer) ? ', which is out of range' : '';
     return this.fail(`expected ${SCALAR_NAMES[field.kind]}, got ${shown(value)}${reason}`);
   }

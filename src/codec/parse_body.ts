@@ -2,13 +2,11 @@
 import { badRequest } from '../details.js';
 import { Code, StatusError } from '../status.js';
 import type { JsonValue, Place } from './codec.js';
-import { Parser, type Step } from './parse.js';
+import { Parser } from './parse.js';
 import type { Plan } from './plan.js';
+import { dottedOf, placeIn, pointerOf } from './pointer.js';
 
-const IN_BODY: Place = (pointer) => (pointer === '' ? 'body' : `body ${pointer}`);
-
-/** Names of the client's choosing are cut to this in error texts. */
-const LONGEST_NAME = 64;
+const IN_BODY = placeIn('body');
 
 export class BodyParser extends Parser {
   private place: Place = IN_BODY;
@@ -27,22 +25,4 @@ export class BodyParser extends Parser {
       details: [badRequest([{ field: dottedOf(path), description }])],
     });
   }
-}
-
-/** `/items/0/unit~1price`: a JSON pointer (RFC 6901). */
-function pointerOf(path: readonly Step[]): string {
-  return path.map(({ name }) => `/${cut(name).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
-}
-
-/** `items[0].labels[key]`: the field path of google.rpc.BadRequest. */
-function dottedOf(path: readonly Step[]): string {
-  const text = path.map(({ name, isKey }) => {
-    return isKey || typeof name === 'number' ? `[${cut(name)}]` : `.${cut(name)}`;
-  });
-  return text.join('').replace(/^\./, '');
-}
-
-function cut(name: string | number): string {
-  const text = String(name);
-  return text.length > LONGEST_NAME ? `${text.slice(0, LONGEST_NAME)}…` : text;
 }

@@ -4,6 +4,7 @@ import type { Parser } from './parse.js';
 import { type FieldPlan, type Plan, Special } from './plan.js';
 import { isBase64, shown } from './scalars.js';
 import { parseDuration, parseMaskPath, parseTimestamp, type Time } from './wellknown.js';
+import { writtenText } from './written.js';
 
 const TWO_32 = 4294967296;
 
@@ -95,12 +96,15 @@ function parseValue(parser: Parser, value: JsonValue): void {
   } else if (value === null) {
     writer.uint32(NULL);
     writer.uint32(0);
-  } else {
+  } else if (typeof value === 'object') {
     writer.uint32(Array.isArray(value) ? LIST : STRUCT);
     const start = writer.open();
     if (Array.isArray(value)) parseList(parser, value);
     else parseStruct(parser, value);
     writer.close(start);
+  } else {
+    writer.uint32(NUMBER);
+    writer.double(Number(writtenText(value)));
   }
   parser.leave();
 }

@@ -5,6 +5,13 @@ import { zeroText } from './scalars.js';
 /** Message nesting beyond this is refused both ways; protobuf's own parsers stop at the same depth. */
 export const MAX_DEPTH = 100;
 
+/**
+ * The same for the dialects of Go, whose parsers stop at 10,000. Ours are recursive, on a stack that Go's would grow: of
+ * what nests, a Struct in a Struct takes most of it when it is printed, 1.6 KB a level, so that the 984 KB of Node end
+ * after some 600. Whoever calls us has used part of that.
+ */
+export const MAX_DEPTH_OF_GO = 300;
+
 /** How often a field occurs. */
 export const SINGULAR = 0;
 export const LIST = 1;

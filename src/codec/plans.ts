@@ -18,7 +18,19 @@ import {
 } from '@bufbuild/protobuf/wkt';
 import { errorDetailTypes } from '../details.js';
 import type { CodecOptions } from './codec.js';
-import { ENUM, EnumPlan, FieldPlan, GROUP, LIST, MAP, MESSAGE, Plan, SINGULAR } from './plan.js';
+import {
+  ENUM,
+  EnumPlan,
+  FieldPlan,
+  GROUP,
+  LIST,
+  MAP,
+  MAX_DEPTH,
+  MAX_DEPTH_OF_GO,
+  MESSAGE,
+  Plan,
+  SINGULAR,
+} from './plan.js';
 
 /** Types that an Any may hold although the contract does not name them. */
 const BUILT_IN = createRegistry(
@@ -48,11 +60,14 @@ export class Plans {
   private readonly singles = new Map<DescField, Plan>();
   private readonly enums = new Map<DescEnum, EnumPlan>();
   private readonly extensions = new Map<string, DescExtension[]>();
+  /** How deep messages may be nested, read and printed. */
+  readonly maxDepth: number;
 
   constructor(
     private readonly types: Registry,
     readonly options: CodecOptions,
   ) {
+    this.maxDepth = options.dialect === 'strict' ? MAX_DEPTH : MAX_DEPTH_OF_GO;
     for (const type of types) {
       if (type.kind !== 'extension') continue;
       const siblings = this.extensions.get(type.extendee.typeName);

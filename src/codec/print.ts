@@ -1,7 +1,7 @@
 /** Protobuf bytes to JSON text in one pass: no message object is made on the way. */
 import { Code, StatusError } from '../status.js';
 import { normalize } from './normalize.js';
-import { type FieldPlan, MAX_DEPTH, type Plan, SINGULAR, Special } from './plan.js';
+import { type FieldPlan, type Plan, SINGULAR, Special } from './plan.js';
 import type { Plans } from './plans.js';
 import { printSpecial } from './print_special.js';
 import { Reader } from './reader.js';
@@ -57,7 +57,8 @@ export class Printer extends Reader {
 
   /** Goes one level deeper. */
   enter(): void {
-    if (++this.depth > MAX_DEPTH) this.fail(`it is nested over ${MAX_DEPTH} levels`);
+    const { maxDepth } = this.plans;
+    if (++this.depth > maxDepth) this.fail(`it is nested over ${maxDepth} levels`);
   }
 
   leave(): void {

@@ -1,5 +1,6 @@
 /** The scalar rules of the proto3 JSON mapping: numbers as text, text as numbers, base64. */
 import type { JsonValue } from './codec.js';
+import { writtenText } from './written.js';
 
 const TWO_32 = 4294967296;
 const TWO_64 = TWO_32 * TWO_32;
@@ -168,6 +169,7 @@ export function isText(value: string): boolean {
 export function shown(value: JsonValue | undefined): string {
   if (Array.isArray(value)) return 'an array';
   if (typeof value === 'object' && value !== null) return 'an object';
-  if (typeof value !== 'string') return value === undefined ? 'nothing' : String(value);
+  if (typeof value !== 'string')
+    return value === undefined ? 'nothing' : (writtenText(value) ?? String(value));
   return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
 }

@@ -6,6 +6,8 @@ export interface Answer {
   readonly status: number | 'cut';
   /** Parsed, if it is JSON; else text. */
   readonly body: unknown;
+  /** Where a redirection leads to. */
+  readonly location?: string;
 }
 
 /** What an error says to both kinds of client. */
@@ -28,7 +30,12 @@ export async function ask(address: string, request: PairedRequest, token?: strin
   }
   const text = await response.text();
   const isJson = response.headers.get('content-type')?.startsWith('application/json') === true;
-  return { status: response.status, body: isJson ? (JSON.parse(text) as unknown) : text.trimEnd() };
+  const location = response.headers.get('location');
+  return {
+    status: response.status,
+    body: isJson ? (JSON.parse(text) as unknown) : text.trimEnd(),
+    ...(location !== null && { location }),
+  };
 }
 
 function printBody(body: string | object): string | Uint8Array {
@@ -41,9 +48,10 @@ function printBody(body: string | object): string | Uint8Array {
  *   google.rpc.Status. All clients can read both.
  * - The members that the request calls volatile are there or not.
  */
-export function comparable({ status, body }: Answer, { volatile = [] }: PairedRequest): Answer {
+export function comparable(answer: Answer, { volatile = [] }: PairedRequest): Answer {
+  const { status, body } = answer;
   if (isError(body)) return { status, body: { code: body.code, message: body.message } };
-  if (typeof body !== 'object' || body === null) return { status, body };
+  if (typeof body !== 'object' || body === null) return answer;
   const entries = Object.entries(body).map(([key, value]) => [key, volatile.includes(key) ? 'there' : value]);
   return { status, body: Object.fromEntries(entries) };
 }

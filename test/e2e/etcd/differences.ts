@@ -16,6 +16,8 @@ const STRICT_TEXT =
   'RFC 8259 section 2: a JSON text is one value; what follows it was meant by somebody and must not be lost';
 const NOT_NULL =
   'proto3 JSON mapping: null stands for an absent field; it is no message, and no element of a repeated field';
+const BLANK =
+  'no body at all is the empty message; a body must be a JSON text (RFC 8259 section 2), and white space is none';
 const BASE64 =
   'proto3 JSON mapping, bytes: standard or URL-safe base64, with or without padding, is accepted';
 const INTEGER =
@@ -79,6 +81,13 @@ export const DIFFERENCES: ReadonlyMap<string, Difference> = new Map([
   ['auth: authenticate while it is off', precondition('authentication is not enabled')],
   ['auth: add a role that exists', precondition('role name already exists')],
   ['auth: a role that does not exist', precondition('role name not found')],
+  [
+    'lease: time to live, an ID above 2^53 as a number',
+    strict(
+      '400 3: body /ID: expected an int64, got a number above 2^53 that JSON may round: send it as a string',
+      'proto3 JSON mapping: 64-bit integers are strings; JSON.parse, here and in clients, rounds such a number to another ID',
+    ),
+  ],
 
   [
     'bad: JSON that ends too early',
@@ -115,13 +124,14 @@ export const DIFFERENCES: ReadonlyMap<string, Difference> = new Map([
     refused(unmarshal('string', 'map[string]json.RawMessage'), ': expected an object, got "alpha"'),
   ],
   ['bad: null for the message', refused(KEY_MISSING, ': expected an object, got null', NOT_NULL)],
+  ['bad: white space for the message', refused(KEY_MISSING, ': invalid JSON: it is empty', BLANK)],
   [
-    'bad: white space for the message',
-    refused(
-      KEY_MISSING,
-      ': invalid JSON: it is empty',
-      'no body at all is the empty message; a body must be a JSON text (RFC 8259 section 2), and white space is none',
-    ),
+    'bad: null for a message that needs nothing',
+    strict('400 3: body: expected an object, got null', NOT_NULL),
+  ],
+  [
+    'bad: white space for a message that needs nothing',
+    strict('400 3: body: invalid JSON: it is empty', BLANK),
   ],
   ['bad: a number for bytes', refused(unmarshal('number', '[]uint8'), ' /key: expected base64, got 5')],
   [
@@ -149,6 +159,14 @@ export const DIFFERENCES: ReadonlyMap<string, Difference> = new Map([
   ],
   ['bad: a whole number with a fraction part', taken(unmarshal('number 1.0', 'int64'), INTEGER)],
   ['bad: a whole number with an exponent', taken(unmarshal('number 1e1', 'int64'), INTEGER)],
+  ['bad: a whole number with a fraction part, in quotes', taken(unmarshal('number 1.0', 'int64'), INTEGER)],
+  [
+    'bad: a number with leading zeros, in quotes',
+    taken(
+      "invalid character '0' after top-level value",
+      'proto3 JSON mapping: in quotes the integer is decimal digits, and no JSON number that would bar leading zeros',
+    ),
+  ],
   [
     'bad: an integer of more than 64 bits',
     refused(
@@ -182,12 +200,23 @@ export const DIFFERENCES: ReadonlyMap<string, Difference> = new Map([
     ),
   ],
   [
+    'bad: an enum number with a fraction part',
+    taken(unmarshal('number 1.0', 'etcdserverpb.RangeRequest_SortOrder'), INTEGER),
+  ],
+  [
     'bad: a field that does not exist',
     strict('400 3: body /colour: no such field in etcdserverpb.RangeRequest', UNKNOWN),
   ],
   [
     'bad: a field name in another case',
     refused(KEY_MISSING, ' /KEY: no such field in etcdserverpb.RangeRequest; did you mean key?', UNKNOWN),
+  ],
+  [
+    'bad: a field given twice',
+    strict(
+      '400 3: body /key: given twice',
+      'RFC 8259 section 4: names in an object should be unique; who looks at the request before us may take the other one',
+    ),
   ],
   [
     'bad: a field given by both of its names',
@@ -201,8 +230,20 @@ export const DIFFERENCES: ReadonlyMap<string, Difference> = new Map([
     refused(unmarshal('object', '[]json.RawMessage'), ' /success: expected an array, got an object'),
   ],
   [
-    'bad: null in a list',
-    { theirs: 'cut', ours: '400 3: body /success/0: null is no element of a list', why: NOT_NULL },
+    'bad: half of a surrogate pair',
+    {
+      theirs: '412 9: etcdserver: role name not found',
+      ours: '400 3: body /role: a string with half of a surrogate pair is no text',
+      why: 'RFC 8259 section 8.2: such a string is no Unicode; theirs asks for another role than the client did',
+    },
+  ],
+  [
+    'bad: null in a list of strings',
+    refused(
+      'etcdserver: given member URLs are invalid',
+      ' /peerURLs/0: null is no element of a list',
+      NOT_NULL,
+    ),
   ],
   [
     'bad: two members of a oneof',
@@ -212,6 +253,10 @@ export const DIFFERENCES: ReadonlyMap<string, Difference> = new Map([
     ),
   ],
   ['bad: nested 200 deep', strict(TOO_DEEP, DEPTH)],
+  [
+    'bad: nested 1,000 deep',
+    { theirs: '400 3: etcdserver: too many operations in txn request', ours: TOO_DEEP, why: DEPTH },
+  ],
   [
     'bad: nested 40,000 deep',
     { theirs: "400 3: invalid character '[' exceeded max depth", ours: TOO_DEEP, why: WORDS },

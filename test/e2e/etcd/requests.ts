@@ -153,6 +153,7 @@ const LEASES: readonly PairedRequest[] = [
     volatile: ['TTL'],
   },
   lease('lease: time to live of one that does not exist', 'timetolive', { ID: '404' }),
+  lease('lease: time to live, an ID above 2^53 as a number', 'timetolive', '{"ID":9223372036854775806}'),
   lease('lease: list', 'leases', {}),
   lease('lease: revoke', 'revoke', { ID: '7001' }),
   request('lease: revoke, at its other path', '/v3/kv/lease/revoke', { ID: '7002' }),
@@ -206,6 +207,14 @@ const AUTH: readonly PairedRequest[] = [
   request('auth: list of users', '/v3/auth/user/list', {}),
 ];
 
+/** Which of the two etcd's gateway takes is left to chance; neither changes anything. */
+export const TWO_OF_A_ONEOF = {
+  success: [{ request_range: { key: ALPHA }, request_delete_range: { key: base64('nothing') } }],
+} as const;
+
+/** Etcd's gateway makes a message of it that cannot be encoded: it panics, and the connection is cut. */
+export const NULL_IN_A_LIST: PairedRequest = txn('null in a list of messages', { success: [null] });
+
 /** What is wrong with these is the request itself. */
 const MALFORMED: readonly PairedRequest[] = [
   range('bad: JSON that ends too early', `{"key":"${ALPHA}"`),
@@ -216,6 +225,8 @@ const MALFORMED: readonly PairedRequest[] = [
   range('bad: a string for the message', '"alpha"'),
   range('bad: null for the message', 'null'),
   range('bad: white space for the message', '  \n'),
+  lease('bad: null for a message that needs nothing', 'leases', 'null'),
+  lease('bad: white space for a message that needs nothing', 'leases', '  \n'),
   range('bad: a number for bytes', { key: 5 }),
   range('bad: an object for bytes', { key: {} }),
   range('bad: base64 of another alphabet', { key: '*alpha*' }),
@@ -227,23 +238,25 @@ const MALFORMED: readonly PairedRequest[] = [
   range('bad: a fraction for an integer', { key: ALPHA, limit: 1.5 }),
   range('bad: a whole number with a fraction part', `{"key":"${ALPHA}","limit":1.0}`),
   range('bad: a whole number with an exponent', `{"key":"${ALPHA}","limit":1e1}`),
+  range('bad: a whole number with a fraction part, in quotes', { key: ALPHA, limit: '1.0' }),
+  range('bad: a number with leading zeros, in quotes', { key: ALPHA, limit: '007' }),
   range('bad: an integer of more than 64 bits', { key: ALPHA, limit: '9223372036854775808' }),
   range('bad: an unknown enum name', { key: ALPHA, sort_order: 'SIDEWAYS' }),
   range('bad: an enum name in small letters', { key: ALPHA, sort_order: 'ascend' }),
   range('bad: an enum number that has no name', { key: ALPHA, sort_order: 99 }),
   range('bad: an enum number as a string', { key: ALPHA, sort_order: '1' }),
+  range('bad: an enum number with a fraction part', `{"key":"${ALPHA}","sort_order":1.0}`),
   range('bad: a field that does not exist', { key: ALPHA, colour: 'blue' }),
   range('bad: a field name in another case', { KEY: ALPHA }),
   range('bad: a field given twice', `{"key":"${A}","key":"${ALPHA}"}`),
   range('bad: a field given by both of its names', { key: ALPHA, keys_only: true, keysOnly: false }),
   range('bad: bytes that are not UTF-8', Buffer.from(`{"key":"${ALPHA}","\xff":1}`, 'latin1')),
+  request('bad: half of a surrogate pair', '/v3/auth/role/get', '{"role":"\\ud800"}'),
   txn('bad: an object for a list', { success: { request_range: { key: ALPHA } } }),
-  txn('bad: null in a list', { success: [null] }),
-  txn('bad: two members of a oneof', {
-    // Which of the two etcd's gateway takes is left to chance; neither changes anything.
-    success: [{ request_range: { key: ALPHA }, request_delete_range: { key: base64('nothing') } }],
-  }),
+  request('bad: null in a list of strings', '/v3/cluster/member/add', { peerURLs: [null] }),
+  { ...txn('bad: two members of a oneof', TWO_OF_A_ONEOF), volatile: ['responses'] },
   txn('bad: nested 200 deep', `${'{"success":[{"request_txn":'.repeat(100)}{}${'}]}'.repeat(100)}`),
+  txn('bad: nested 1,000 deep', `${'{"success":[{"request_txn":'.repeat(500)}{}${'}]}'.repeat(500)}`),
   txn('bad: nested 40,000 deep', `${'{"success":[{"request_txn":'.repeat(20_000)}{}${'}]}'.repeat(20_000)}`),
   lease('bad: a negative ID where none can be', 'revoke', { ID: '-404' }),
   request('bad: a negative number for an unsigned one', '/v3/cluster/member/remove', { ID: '-1' }),
