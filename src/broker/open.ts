@@ -61,7 +61,7 @@ async function open(text: string, callMs: number): Promise<Opening> {
   }
 }
 
-/** The scheme alone: in an URL that is mistaken, nobody knows where the password begins and ends. */
+/** What stands after the last `@`: of an URL that is mistaken, nobody knows where the password ends. */
 function withoutPassword(url: string): string {
-  return `${/^[a-z]+:\/\//i.exec(url)?.[0] ?? ''}...`;
+  return url.replace(/^([a-z]+:\/*)?.*@/is, '$1');
 }
