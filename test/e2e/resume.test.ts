@@ -112,15 +112,15 @@ describe.each([sse, jsonSocket, protoSocket, longPoll])('$name', (door) => {
     ticker.publish('tide', 2);
     await reached(watcher, 2);
     const cursor = watcher.cursor() as string;
-    ticker.publish('tide', 600);
-    await reached(watcher, 602);
+    ticker.publish('tide', 1500);
+    await reached(watcher, 1502);
     const late = start(door, 'Short', { cursor });
-    await reached(late, 602);
+    await reached(late, 1502);
     expect(nth(late, 'reset', 0)).toMatchObject({ reason: 'history_truncated' });
-    expect(kinds(late).filter((kind) => kind === 'message').length).toBeGreaterThanOrEqual(200);
+    expect(kinds(late).filter((kind) => kind === 'message').length).toBeGreaterThanOrEqual(600);
     sound({
-      last: 602,
-      losses: [{ from: 2, to: 402, reasons: ['history_truncated'] }],
+      last: 1502,
+      losses: [{ from: 2, to: 902, reasons: ['history_truncated'] }],
     });
   });
 

@@ -19,7 +19,7 @@ const MINUTES = numberOption('minutes', 15);
 const CLIENTS = numberOption('clients', 100);
 const BROKER = wordOption('broker', ['none', 'redis'], 'none');
 const RATE = 10;
-/** Streams that keep little: their logs are full, and memory flat, after 20 s. */
+/** Streams that keep little: their logs are full, and memory flat, after a minute. */
 const KINDS: readonly Kind[] = ['Short', 'Private', 'Short', 'Node'];
 const DOORS = [sse, jsonSocket, longPoll, protoSocket];
 /** Between cuts of one client, on average. */
