@@ -124,7 +124,7 @@ export class NumberedLog {
       const found = page.entries.find((entry) => numberedOf(entry).sequence === sequence);
       if (found !== undefined) return positionIn(page.tail, found);
       const oldest = page.entries.at(-1);
-      if (oldest === undefined) return undefined;
+      if (oldest === undefined || numberedOf(oldest).sequence < sequence) return undefined;
       before = oldest.offset;
     }
   }

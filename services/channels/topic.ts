@@ -102,8 +102,7 @@ async function* entriesOf<T extends Topic>(topic: T, follower: LogFollower) {
   const { name, key } = topic;
   try {
     for await (const { entries, epoch } of follower) {
-      for (const entry of entries)
-        yield { topic, entry, own: printPosition(key, { ...positionIn(epoch, entry) }) };
+      for (const entry of entries) yield { topic, entry, own: printPosition(key, positionIn(epoch, entry)) };
     }
   } catch (thrown) {
     throw thrown instanceof LogLost ? lossOf(thrown, name, key) : thrown;
