@@ -45,13 +45,17 @@ function write(folder: string, edition: number): void {
     writeFileSync(join(folder, `p${file}.proto`), protoFile(file, edition));
 }
 
-/** Resident memory in MB, after the collector has had its turns. */
+/** Resident memory in MB, once the collector and the allocator give back no more. */
 async function rss(): Promise<number> {
-  for (let turn = 0; turn < 5; turn++) {
+  let least = Number.POSITIVE_INFINITY;
+  for (let idle = 0, turn = 0; idle < 8 && turn < 60; turn++) {
     (globalThis as { gc?: () => void }).gc?.();
-    await sleep(50);
+    await sleep(100);
+    const now = process.memoryUsage.rss() / 1e6;
+    idle = now < least - 0.1 ? 0 : idle + 1;
+    least = Math.min(least, now);
   }
-  return process.memoryUsage.rss() / 1e6;
+  return least;
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'tidegate-memory-'));
