@@ -582,10 +582,10 @@ describe('streams', () => {
 
   it('have a broker by its URL, whose password no problem shows', () => {
     expect(load({ argv: ['--broker', 'redis://:pass@host:6379'] }).broker).toBe('redis://:pass@host:6379');
-    expect(load({ env: { TIDEGATE_BROKER: 'nats://host' } }).broker).toBe('nats://host');
+    expect(load({ env: { TIDEGATE_BROKER: 'rediss://host' } }).broker).toBe('rediss://host');
     expect(load({ argv: ['--broker', 'memory'] }).broker).toBe('memory');
     const expected =
-      'expected memory, or an URL that begins with redis://, rediss://, nats:// or tls:// and has a host; in its password @ / ? # and % are written %40 %2F %3F %23 and %25';
+      'expected memory, or an URL that begins with redis:// or rediss:// and has a host; in its password @ / ? # and % are written %40 %2F %3F %23 and %25';
     const wrong = [
       'amqp://u:pass@host',
       'host:6379',
@@ -596,8 +596,8 @@ describe('streams', () => {
       'redis://user:pass@host:port',
       'redis://user:1/pass@host:6379',
       'redis://pa#ss@host',
-      'nats://pa/ss@host',
-      'nats://user:1?pass@host',
+      'redis://pa/ss@host',
+      'redis://user:1?pass@host',
     ];
     for (const url of wrong)
       expect(problems({ argv: ['--broker', url] })).toEqual([`flag --broker: ${expected}`]);

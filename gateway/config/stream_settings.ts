@@ -22,7 +22,7 @@ export const STREAMS: readonly Setting[] = [
     value: 'URL',
     path: ['broker'],
     env: ['TIDEGATE_BROKER'],
-    help: 'where the nodes of a cluster share streams: redis://HOST:PORT, nats://HOST:PORT (rediss, tls)',
+    help: 'where the nodes of a cluster share streams: redis://HOST:PORT, or rediss with TLS',
     default: 'memory: this node alone',
   },
   {

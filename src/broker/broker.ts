@@ -1,4 +1,4 @@
-/** What the nodes of a cluster share: numbered logs, leases, members that expire, and marks. Memory, Redis and NATS are brokers. */
+/** What the nodes of a cluster share: numbered logs, leases, members that expire, and marks. Memory and Redis are brokers. */
 
 /** One record of a log. */
 export interface Entry {
@@ -146,7 +146,7 @@ export interface Members {
 export type BrokerState = 'connecting' | 'ready' | 'closed';
 
 export interface Broker {
-  /** `memory`, `redis` or `nats`. */
+  /** `memory` or `redis`. */
   readonly kind: string;
   /** Whether other nodes see the same: false for memory. */
   readonly shared: boolean;
