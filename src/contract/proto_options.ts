@@ -188,7 +188,8 @@ class OptionWriter {
     if (type && isEnum(type)) {
       const number =
         typeof value === 'string' && Object.hasOwn(type.values, value) ? type.values[value] : value;
-      if (typeof number === 'number') writer.int32(number);
+      // What protobufjs takes for a number may be none that an enum can have: 1.5, 2^40, and `.` is NaN.
+      if (typeof number === 'number' && integerOf('int32', number) !== undefined) writer.int32(number);
       else this.report(`${JSON.stringify(value)} is not a value of ${fullName(type)}`);
     } else if (!type && !writeScalar(writer, field.type, value)) {
       this.report(`${JSON.stringify(value)} is not of type ${field.type}`);
