@@ -15,6 +15,11 @@ export interface Place {
   readonly token: Uint8Array | undefined;
 }
 
+/** A place in the service's own log alone. */
+export function placeOfToken(token: Uint8Array | undefined): Place {
+  return { epoch: '', offset: 0, nonce: 0, token };
+}
+
 export interface Cursors {
   print(id: StreamId, place: Place): string;
   /**

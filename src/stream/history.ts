@@ -1,7 +1,7 @@
 /** What happened before the ring: read from the log of the stream, or asked from the service itself. */
 import type { Entry, Logs, Position } from '../broker/broker.js';
 import { StatusError } from '../status.js';
-import type { Place } from './cursor.js';
+import { type Place, placeOfToken } from './cursor.js';
 import type { ResetReason } from './feed.js';
 import { type LogRecord, parseRecord } from './record.js';
 import { retried } from './retried.js';
@@ -59,8 +59,7 @@ export async function* readSource({
 }: SourceHistoryOptions): AsyncGenerator<readonly Item[], undefined> {
   let token = source.position;
   const itemOf = (record: LogRecord, bytes: number): Item => {
-    const place = { epoch: '', offset: 0, nonce: 0, token };
-    return { offset: 0, nonce: 0, at: performance.now(), record, bytes, cursor: print(place) };
+    return { offset: 0, nonce: 0, at: performance.now(), record, bytes, cursor: print(placeOfToken(token)) };
   };
   try {
     for await (const event of source.events) {

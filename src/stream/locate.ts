@@ -1,11 +1,12 @@
 /** Where a client of a shared stream begins: from what it sent to a place in the ring, in the log or in the service's own history. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Call } from '../call.js';
-import type { Place } from './cursor.js';
+import { type Place, placeOfToken } from './cursor.js';
 import type { Start } from './delivery.js';
 import type { ResetReason } from './feed.js';
 import { readSource } from './history.js';
 import type { Hub } from './hub.js';
+import type { Positions } from './positions.js';
 import { openSource } from './source.js';
 
 /** What a client wants to see first. */
@@ -17,6 +18,12 @@ export type Wish =
   | { readonly kind: 'place'; readonly place: Place }
   /** What it sent is no place of this stream. */
   | { readonly kind: 'none'; readonly reason: ResetReason };
+
+/** Where the service is asked to begin for it; undefined: where the request says. */
+export function tokenOfWish(wish: Wish, positions: Positions | undefined): Uint8Array | undefined {
+  if (wish.kind === 'earliest') return positions?.earliest;
+  return wish.kind === 'place' ? wish.place.token : undefined;
+}
 
 export interface Located extends Start {
   readonly resumed: boolean;
@@ -104,16 +111,12 @@ async function byToken(hub: Hub, call: Call, token: Uint8Array): Promise<Located
   const source = await openSource(hub.sourceOptions(token, call.signal));
   const { lost } = source;
   const at = readSource({ source, print: (place) => hub.log.print(place) });
-  const cursor = printToken(hub, source.position ?? token);
+  const cursor = hub.log.print(placeOfToken(source.position ?? token));
   return { at, after: NOWHERE, reset: lost, target: undefined, cursor, resumed: lost === undefined };
 }
 
 /** A client that reads the service's history is nowhere in ours. */
 const NOWHERE = { offset: 0, nonce: 0 };
-
-function printToken(hub: Hub, token: Uint8Array): string {
-  return hub.log.print({ epoch: '', offset: 0, nonce: 0, token });
-}
 
 /** A moment after its first client has begun, the stream may be about to reach what the second one has seen. */
 async function numberBehind(hub: Hub, token: Uint8Array): Promise<number | undefined> {

@@ -5,7 +5,7 @@ import type { Cursors, Place } from './cursor.js';
 import type { History } from './delivery.js';
 import type { ResetReason } from './feed.js';
 import { itemOfEntry, readLog } from './history.js';
-import { type LogRecord, parseRecord } from './record.js';
+import { type LogRecord, parseRecord, tokenOf } from './record.js';
 import { retried } from './retried.js';
 import { type Item, Ring, type RingLimits } from './ring.js';
 import type { StreamId } from './stream_id.js';
@@ -173,8 +173,4 @@ export class LogView {
   private wake(): void {
     for (const resolve of this.waiters.splice(0)) resolve();
   }
-}
-
-function tokenOf(record: LogRecord): Uint8Array | undefined {
-  return record.kind === 'end' ? undefined : record.token;
 }

@@ -4,7 +4,7 @@ import { type Appended, LogConflict, type Logs, type NewEntry, type Tail } from 
 import type { Metadata } from '../call.js';
 import { StatusError } from '../status.js';
 import type { ResetReason } from './feed.js';
-import { type LogRecord, parseRecord, printRecord } from './record.js';
+import { type LogRecord, parseRecord, printRecord, tokenOf } from './record.js';
 import { retried } from './retried.js';
 import { openSource, type Source, type SourceOptions } from './source.js';
 
@@ -160,8 +160,7 @@ class Writer {
   add(record: LogRecord): void {
     const data = printRecord(record);
     // Zero is the nonce of the place before the first entry.
-    const token = record.kind === 'end' ? undefined : record.token;
-    this.waiting.push({ nonce: randomInt(1, 2 ** 32), data, token });
+    this.waiting.push({ nonce: randomInt(1, 2 ** 32), data, token: tokenOf(record) });
     this.waitingBytes += data.length;
     if (this.flushing !== undefined) return;
     this.flushing = this.flush();

@@ -1,8 +1,8 @@
 /** A stream of one client whose service has positions: the service keeps the history, the cursor says where in it the client is. */
 import type { Call, Invoke, Reply } from '../call.js';
-import type { Cursors } from './cursor.js';
+import { type Cursors, placeOfToken } from './cursor.js';
 import type { StreamEvent } from './feed.js';
-import type { Wish } from './locate.js';
+import { tokenOfWish, type Wish } from './locate.js';
 import { messagesOf } from './messages.js';
 import type { Positions } from './positions.js';
 import { pumpFeed } from './pump.js';
@@ -25,13 +25,13 @@ export interface PrivateOptions {
 export async function openPrivate(options: PrivateOptions): Promise<Reply> {
   const { call, invoke, request, positions, wish, patienceMs } = options;
   const { signal } = call;
-  const token = tokenOf(wish, positions);
+  const token = tokenOfWish(wish, positions);
   const source = await openSource({ invoke, call, request, positions, token, signal, patienceMs });
   // A place without a position was a stream of which its client had seen nothing: what it has missed, nobody knows.
   const unknown = wish.kind === 'place' && token === undefined ? 'epoch_changed' : undefined;
   const reset = wish.kind === 'none' ? wish.reason : (source.lost ?? unknown);
   const print = (position: Uint8Array | undefined): string =>
-    options.cursors.print(options.id, { epoch: '', offset: 0, nonce: 0, token: position });
+    options.cursors.print(options.id, placeOfToken(position));
   const cursor = print(source.position);
   const first: StreamEvent[] = reset === undefined ? [] : [{ kind: 'reset', reason: reset, cursor }];
   const feed = pumpFeed({
@@ -49,11 +49,6 @@ export async function openPrivate(options: PrivateOptions): Promise<Reply> {
     trailers: source.trailers,
     feed,
   };
-}
-
-function tokenOf(wish: Wish, { earliest }: Positions): Uint8Array | undefined {
-  if (wish.kind === 'earliest') return earliest;
-  return wish.kind === 'place' ? wish.place.token : undefined;
 }
 
 /** An iterator of its own, so that leaving it reaches the service also while it waits for a message. */

@@ -12,6 +12,11 @@ export type LogRecord =
   | { readonly kind: 'reset'; readonly reason: ResetReason; readonly token: Uint8Array | undefined }
   | { readonly kind: 'end'; readonly error: StatusError | undefined; readonly trailers: Metadata };
 
+/** The service's position behind a record, if it is known. */
+export function tokenOf(record: LogRecord): Uint8Array | undefined {
+  return record.kind === 'end' ? undefined : record.token;
+}
+
 const KINDS = ['begin', 'message', 'reset', 'end'] as const;
 /** Beside the kind, in the first byte: the length of a token in two bytes, and the token, follow. */
 const HAS_TOKEN = 0x80;

@@ -4,10 +4,10 @@ import { type Broker, BrokerError, type Logs } from '../broker/broker.js';
 import type { Call, Interceptor, Invoke, Message, Reply } from '../call.js';
 import type { Method } from '../method.js';
 import { Code, StatusError } from '../status.js';
-import { type Cursors, createCursors } from './cursor.js';
+import { type Cursors, createCursors, placeOfToken } from './cursor.js';
 import { createFieldAccess } from './field.js';
 import { Hub } from './hub.js';
-import { locate, type Wish } from './locate.js';
+import { locate, tokenOfWish, type Wish } from './locate.js';
 import { messagesOf } from './messages.js';
 import { type Positions, positionsOf } from './positions.js';
 import { openPrivate } from './private.js';
@@ -88,40 +88,32 @@ export function createStreams(options: StreamsOptions): Streams {
 
   const openShared = async (call: Call, invoke: Invoke, asked: Asked, wish: Wish): Promise<Reply> => {
     const hub = begin(call, invoke, asked);
-    await hub.run(tokenOf(wish, asked.positions));
+    await hub.run(tokenOfWish(wish, asked.positions));
     const located = await locate(hub, call, wish);
     call.signal.throwIfAborted();
     const feed = hub.feed(call, located);
     return { headers: hub.headers, messages: messagesOf(feed, call.signal), trailers: () => ({}), feed };
   };
 
-  const open = async (call: Call, invoke: Invoke): Promise<Reply> => {
-    const positions = positionsOf(call.method);
+  const open = async (call: Call, invoke: Invoke, positions: Positions | undefined): Promise<Reply> => {
     const request = await requestOf(call);
     const bare = positions === undefined ? request : positions.without(request);
     const id = streamIdOf(call, bare);
     const wish = wishOf(call.resume, { cursors, id, position: positions?.asked(request) });
-    if (call.method.stream.sharing !== 'private')
+    // One without positions is here because it is shared.
+    if (positions === undefined || call.method.stream.sharing !== 'private')
       return openShared(call, invoke, { id, request: bare, positions }, wish);
-    if (positions === undefined) return invoke(call);
-    return openPrivate({
-      call,
-      invoke,
-      id,
-      request,
-      positions,
-      cursors,
-      wish,
-      patienceMs: options.patienceMs,
-    });
+    const { patienceMs } = options;
+    return openPrivate({ call, invoke, id, request, positions, cursors, wish, patienceMs });
   };
 
   return {
     intercept: (next) => (call) => {
       const { serverStreaming, clientStreaming, stream } = call.method;
-      const plain = stream.sharing === 'private' && stream.cursorField === '';
-      if (plain || !serverStreaming || clientStreaming) return next(call);
-      return open(call, next).catch(tellBroker);
+      if (!serverStreaming || clientStreaming) return next(call);
+      const positions = positionsOf(call.method);
+      if (positions === undefined && stream.sharing === 'private') return next(call);
+      return open(call, next, positions).catch(tellBroker);
     },
     stats: () => ({
       streams: hubs.size,
@@ -160,16 +152,10 @@ function wishOf(resume: string | undefined, { cursors, id, position }: WishConte
   if (resume === 'now' || resume === 'earliest') return { kind: resume };
   if (resume === undefined || resume === '') {
     if (position === undefined) return { kind: 'now' };
-    return { kind: 'place', place: { epoch: '', offset: 0, nonce: 0, token: position } };
+    return { kind: 'place', place: placeOfToken(position) };
   }
   const parsed = cursors.parse(id, resume);
   return typeof parsed === 'string' ? { kind: 'none', reason: parsed } : { kind: 'place', place: parsed };
-}
-
-/** Where the service is asked to begin, if this client is the first. */
-function tokenOf(wish: Wish, positions: Positions | undefined): Uint8Array | undefined {
-  if (wish.kind === 'earliest') return positions?.earliest;
-  return wish.kind === 'place' ? wish.place.token : undefined;
 }
 
 function logsOf(broker: Broker, { name, stream }: Method): Logs {
