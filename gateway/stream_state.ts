@@ -1,6 +1,6 @@
 /** What streams stand on: the broker that the nodes share, this node's own memory, and the key that signs cursors. */
 import type { Logger } from 'pino';
-import { type Gauge, Gauge as PromGauge, type Registry } from 'prom-client';
+import { Gauge, type Registry } from 'prom-client';
 import type { Broker } from '../src/broker/broker.js';
 import { createMemoryBroker } from '../src/broker/memory.js';
 import { openBroker } from '../src/broker/open.js';
@@ -50,7 +50,7 @@ export async function openStreamState(config: Config, log: Logger): Promise<Stre
 /** The shared streams of this node, as gauges. */
 export function registerStreamState(registry: Registry, { stats, broker }: StreamState): void {
   const gauge = (name: string, help: string, value: () => number): Gauge =>
-    new PromGauge({
+    new Gauge({
       name,
       help,
       registers: [registry],

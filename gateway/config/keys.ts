@@ -14,15 +14,9 @@ export type KeyResult = { readonly key: KeyConfig } | { readonly problem: string
 /** The key with its file read. The problem, if any, never shows the key. */
 export function resolveKey({ algorithm, key, keyFile, keyId }: ParsedKey, readFile: ReadFile): KeyResult {
   if ((key === undefined) === (keyFile === undefined)) return { problem: 'expected key or keyFile' };
-  let material = key ?? '';
-  if (keyFile !== undefined) {
-    try {
-      // Editors and `echo` end a file with a newline that nobody means as a part of the secret.
-      material = readFile(keyFile).replace(/\r?\n$/, '');
-    } catch (thrown) {
-      return { problem: `cannot read ${keyFile}: ${reasonOf(thrown)}` };
-    }
-  }
+  const read = keyFile === undefined ? { text: key ?? '' } : readSecret(keyFile, readFile);
+  if ('problem' in read) return read;
+  const material = read.text;
   const problem = algorithm === 'HS256' ? secretProblem(material) : publicKeyProblem(material);
   if (problem !== undefined) return { problem };
   return { key: { algorithm, key: material, ...(keyId === undefined ? {} : { keyId }) } };
@@ -32,9 +26,7 @@ function secretProblem(secret: string): string | undefined {
   if (/-----BEGIN [A-Z ]+-----/.test(secret)) {
     return 'expected an HS256 secret, but this is a PEM key; a public key belongs to algorithm RS256';
   }
-  const bytes = Buffer.byteLength(secret);
-  if (bytes >= MIN_SECRET_BYTES) return undefined;
-  return `an HS256 secret has at least ${MIN_SECRET_BYTES} bytes, this one has ${bytes}; openssl rand -hex 32 prints a good one`;
+  return shortness('an HS256 secret', secret);
 }
 
 function publicKeyProblem(pem: string): string | undefined {
@@ -73,17 +65,26 @@ export function resolveSecret(
 ): { readonly secret?: string; readonly problem?: string } {
   if (secret === undefined && secretFile === undefined) return {};
   if (secret !== undefined && secretFile !== undefined) return { problem: 'expected secret or secretFile' };
-  let value = secret ?? '';
-  if (secretFile !== undefined) {
-    try {
-      value = readFile(secretFile).replace(/\r?\n$/, '');
-    } catch (thrown) {
-      return { problem: `cannot read ${secretFile}: ${reasonOf(thrown)}` };
-    }
+  const read = secretFile === undefined ? { text: secret ?? '' } : readSecret(secretFile, readFile);
+  if ('problem' in read) return read;
+  const problem = shortness('a secret', read.text);
+  return problem === undefined ? { secret: read.text } : { problem };
+}
+
+/** Editors and `echo` end a file with a newline that nobody means as a part of the secret. */
+function readSecret(
+  file: string,
+  readFile: ReadFile,
+): { readonly text: string } | { readonly problem: string } {
+  try {
+    return { text: readFile(file).replace(/\r?\n$/, '') };
+  } catch (thrown) {
+    return { problem: `cannot read ${file}: ${reasonOf(thrown)}` };
   }
-  const bytes = Buffer.byteLength(value);
-  if (bytes >= MIN_SECRET_BYTES) return { secret: value };
-  return {
-    problem: `a secret has at least ${MIN_SECRET_BYTES} bytes, this one has ${bytes}; openssl rand -hex 32 prints a good one`,
-  };
+}
+
+function shortness(what: string, secret: string): string | undefined {
+  const bytes = Buffer.byteLength(secret);
+  if (bytes >= MIN_SECRET_BYTES) return undefined;
+  return `${what} has at least ${MIN_SECRET_BYTES} bytes, this one has ${bytes}; openssl rand -hex 32 prints a good one`;
 }
