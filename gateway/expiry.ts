@@ -20,8 +20,8 @@ class Expiry extends Due {
 }
 
 /** Cancels the call when its token expires, until the result is called: for doors that have nothing else to tell their clients. */
-export function endAtExpiry({ agenda, config, streams }: Gateway, live: LiveCall): () => void {
-  const { expires } = spanOf(streams, live.call.principal, config.auth.leewaySeconds);
+export function endAtExpiry({ agenda, config }: Gateway, live: LiveCall): () => void {
+  const { expires } = spanOf(config, live.call.principal);
   if (expires === Number.POSITIVE_INFINITY) return () => {};
   const expiry = new Expiry(live);
   agenda.enter(expiry, expires);

@@ -165,7 +165,6 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     draining: draining.signal,
     live: new Set(),
     agenda: createAgenda(),
-    streams: config.streams,
     counts: metrics.streams,
   };
   const ws = createWebSocketDoor(gateway);

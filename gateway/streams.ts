@@ -1,5 +1,6 @@
 /** How long streams and their connections last, and when their clients come back. */
 import type { Principal } from '../src/principal.js';
+import type { Config } from './config.js';
 
 /** How streams are kept and resumed. */
 export interface StreamsConfig {
@@ -16,10 +17,6 @@ export interface StreamsConfig {
   /** How long the numbers of acknowledged WebSocket messages are remembered, in ms; default 10 min. */
   readonly ackTtlMs: number;
 }
-
-export type StreamSettings = Pick<StreamsConfig, 'lifetimeMs' | 'pollMaxMs'>;
-
-export const STREAM_SETTINGS: StreamSettings = { lifetimeMs: 600_000, pollMaxMs: 60_000 };
 
 /** Why the gateway itself ends a connection that its client could have kept. One of our words: metrics show it. */
 export type Farewell = 'lifetime' | 'expired' | 'drain' | 'slow' | 'no_pong';
@@ -45,11 +42,8 @@ export interface Span {
   readonly expires: number;
 }
 
-export function spanOf(
-  { lifetimeMs }: StreamSettings,
-  { expiresAt }: Principal,
-  leewaySeconds: number,
-): Span {
+export function spanOf({ streams, auth }: Pick<Config, 'streams' | 'auth'>, { expiresAt }: Principal): Span {
+  const { lifetimeMs } = streams;
   const now = performance.now();
   return {
     lifeEnds: lifetimeMs === 0 ? Number.POSITIVE_INFINITY : now + lifetimeMs * (0.8 + 0.4 * Math.random()),
@@ -57,7 +51,7 @@ export function spanOf(
     expires:
       expiresAt === undefined
         ? Number.POSITIVE_INFINITY
-        : now + expiresAt + leewaySeconds * 1000 - Date.now(),
+        : now + expiresAt + auth.leewaySeconds * 1000 - Date.now(),
   };
 }
 

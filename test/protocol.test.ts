@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { createAgenda } from '../gateway/agenda.js';
+import { DEFAULTS } from '../gateway/config/schema.js';
 import type { Config } from '../gateway/config.js';
 import type { Gateway } from '../gateway/doors/door.js';
 import { SocketCall } from '../gateway/doors/ws_call.js';
@@ -13,7 +14,6 @@ import { createJsonFraming } from '../gateway/doors/ws_json.js';
 import { Session } from '../gateway/doors/ws_session.js';
 import type { Socket } from '../gateway/doors/ws_socket.js';
 import type { Endpoint } from '../gateway/http/table.js';
-import { STREAM_SETTINGS } from '../gateway/streams.js';
 import type { Call, Message } from '../src/call.js';
 import { STATUS, StatusError } from '../src/status.js';
 import type { Feed, ResetReason, StreamEvent } from '../src/stream/feed.js';
@@ -100,6 +100,7 @@ function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
       queuedMessages: 64,
     },
     timeouts: { unaryMs: 0, maxMs: 0, heartbeatMs: 25_000, helloMs: 10_000, drainMs: 10_000 },
+    streams: DEFAULTS.streams,
     auth: { leewaySeconds: 0 },
   } as unknown as Config;
   async function* play(call: Call, { replies, failure, open }: Script): AsyncGenerator<Message> {
@@ -118,7 +119,6 @@ function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
     log: pino({ level: 'silent' }),
     draining: new AbortController().signal,
     agenda: createAgenda(),
-    streams: STREAM_SETTINGS,
     counts: { resumed: () => {}, reset: () => {}, left: () => {} },
     invoke: async (call: Call) => {
       const script = scripts.get(call.id) ?? { replies: [], failure: undefined };

@@ -9,7 +9,7 @@ import type { Agenda } from '../agenda.js';
 import type { Config } from '../config.js';
 import type { Resume, Wait } from '../http/resume.js';
 import type { Endpoint, Table } from '../http/table.js';
-import type { StreamCounts, StreamSettings } from '../streams.js';
+import type { StreamCounts } from '../streams.js';
 
 /** Who sends a request and what it says besides its message. */
 export interface Caller {
@@ -62,7 +62,6 @@ export interface Gateway {
   readonly live: Set<LiveCall>;
   /** When each connection has its next heartbeat, and its end. */
   readonly agenda: Agenda;
-  readonly streams: StreamSettings;
   readonly counts: StreamCounts;
   /** Remembers what clients of WebSockets have sent; default: in this process. It is that of the broker. */
   readonly raise?: Broker['raise'];

@@ -72,7 +72,7 @@ function printAnswer(gateway: Gateway, exchange: Exchange, answered: Answered): 
 /** Answers one exchange that waits. What goes wrong before the first message is an HTTP error. */
 export function createPollDoor(gateway: Gateway): (exchange: Exchange) => Promise<void> {
   const encoderOf = createEncoders();
-  const { config, counts, streams } = gateway;
+  const { config, counts } = gateway;
 
   const collect = (exchange: Exchange, reply: Reply, live: LiveCall, waitMs: number) => {
     const { endpoint, resume } = exchange;
@@ -99,8 +99,8 @@ export function createPollDoor(gateway: Gateway): (exchange: Exchange) => Promis
 
   const respond = async (exchange: Exchange, reply: Reply, live: LiveCall): Promise<void> => {
     const { response, wait } = exchange;
-    const { expires } = spanOf(streams, live.call.principal, config.auth.leewaySeconds);
-    const waitMs = Math.min(wait?.ms ?? 0, streams.pollMaxMs);
+    const { expires } = spanOf(config, live.call.principal);
+    const waitMs = Math.min(wait?.ms ?? 0, config.streams.pollMaxMs);
     const left = Math.max(Math.min(waitMs, expires - performance.now()), 0);
     const answered = await collect(exchange, reply, live, left);
     const { error } = answered.collected.end ?? {};

@@ -58,9 +58,9 @@ export class EventStream extends Due implements Sink, Client {
   constructor({ served, feed, coding, encoders, done }: EventStreamOptions) {
     super();
     const { endpoint, response } = served.exchange;
-    const { config, streams } = served.gateway;
+    const { config } = served.gateway;
     const { principal } = served.call;
-    const span = spanOf(streams, principal, config.auth.leewaySeconds);
+    const span = spanOf(config, principal);
     this.served = served;
     this.feed = feed;
     this.done = done;

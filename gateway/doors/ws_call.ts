@@ -21,10 +21,7 @@ import { resetError } from './ws_stream.js';
 import { Watch, type Watched } from './ws_watch.js';
 
 export interface SocketCallOptions {
-  readonly gateway: Pick<
-    Gateway,
-    'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'streams' | 'counts'
-  >;
+  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'counts'>;
   readonly endpoint: Endpoint;
   /** Binds the URL, once; throws StatusError INVALID_ARGUMENT. */
   readonly bound: () => Bound;
@@ -135,8 +132,8 @@ export class SocketCall implements Connection, Watched, Replying {
   }
 
   #startWatch(): Watch {
-    const { agenda, config, streams } = this.#options.gateway;
-    const span = spanOf(streams, this.#options.caller.principal, config.auth.leewaySeconds);
+    const { agenda, config } = this.#options.gateway;
+    const span = spanOf(config, this.#options.caller.principal);
     return new Watch({
       agenda,
       intervalMs: config.timeouts.heartbeatMs,

@@ -18,10 +18,7 @@ import { Watch, type Watched } from './ws_watch.js';
 export interface SessionOptions {
   readonly socket: Socket;
   readonly framing: Framing;
-  readonly gateway: Pick<
-    Gateway,
-    'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'streams' | 'counts'
-  >;
+  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'counts'>;
   /** Who sends numbered messages, on whichever socket; default: on this one alone. */
   readonly senders?: Senders;
   /** Who the handshake said it is. */
@@ -153,8 +150,8 @@ export class Session implements Connection, StreamHost, Watched, Departing {
   }
 
   #startWatch(): Watch {
-    const { agenda, streams, config } = this.gateway;
-    const span = spanOf(streams, this.#caller.principal, config.auth.leewaySeconds);
+    const { agenda, config } = this.gateway;
+    const span = spanOf(config, this.#caller.principal);
     return new Watch({
       agenda,
       intervalMs: config.timeouts.heartbeatMs,

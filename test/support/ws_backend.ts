@@ -3,11 +3,12 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import { StringValueSchema } from '@bufbuild/protobuf/wkt';
 import { pino } from 'pino';
 import { createAgenda } from '../../gateway/agenda.js';
+import { DEFAULTS } from '../../gateway/config/schema.js';
 import type { Config } from '../../gateway/config.js';
 import type { Caller, Gateway } from '../../gateway/doors/door.js';
 import { createRouteOptions } from '../../gateway/http/route_options.js';
 import type { Binding, Endpoint, Router, Table } from '../../gateway/http/table.js';
-import { STREAM_SETTINGS, type StreamCounts, type StreamSettings } from '../../gateway/streams.js';
+import type { StreamCounts, StreamsConfig } from '../../gateway/streams.js';
 import { type Call, chain, type Interceptor, type Invoke, type Message, type Reply } from '../../src/call.js';
 import type { Codec } from '../../src/codec/codec.js';
 import { type Method, STREAM_DEFAULTS } from '../../src/method.js';
@@ -164,7 +165,7 @@ export interface BackendOptions {
   readonly padding?: number;
   /** The feed of each call of Ticks; may refuse it. */
   readonly feed?: (call: Call) => Feed;
-  readonly streams?: Partial<StreamSettings>;
+  readonly streams?: Partial<StreamsConfig>;
   readonly compressEvents?: boolean;
   readonly counts?: StreamCounts;
   /** Around the service. */
@@ -199,6 +200,7 @@ export function createBackend(options: BackendOptions = {}): Backend {
       ...CONFIG,
       limits: { ...CONFIG.limits, ...options.limits },
       timeouts: { ...CONFIG.timeouts, ...options.timeouts },
+      streams: { ...DEFAULTS.streams, ...options.streams },
       http: { ...CONFIG.http, compressEvents: options.compressEvents ?? false },
     } as unknown as Config,
     log: pino({ level: 'silent' }),
@@ -210,7 +212,6 @@ export function createBackend(options: BackendOptions = {}): Backend {
     draining: draining.signal,
     live: new Set(),
     agenda: createAgenda(),
-    streams: { ...STREAM_SETTINGS, ...options.streams },
     counts: options.counts ?? { resumed: () => {}, reset: () => {}, left: () => {} },
   };
   return {
