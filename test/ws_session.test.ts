@@ -310,8 +310,9 @@ describe('open', () => {
   });
 
   test('after the token has expired ends UNAUTHENTICATED', async () => {
-    const { socket, send } = await greeted({}, 'old');
-    await send(open(1, 'Echo', { message: {} }));
+    const { socket, send } = rig({}, 'old');
+    // At once: in the next turn the whole socket ends with its token.
+    await send({ type: 'hello' }, open(1, 'Echo', { message: {} }));
     expect(socket.end(1)?.code).toBe(16);
   });
 });
