@@ -166,6 +166,8 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     live: new Set(),
     agenda: createAgenda(),
     counts: metrics.streams,
+    // A broker of this node alone knows no more than the door, whose memory is bounded.
+    ...(streams.broker.shared ? { raise: streams.broker.raise.bind(streams.broker) } : {}),
   };
   const ws = createWebSocketDoor(gateway);
   const dispatch: DispatchOptions = {

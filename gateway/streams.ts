@@ -14,7 +14,7 @@ export interface StreamsConfig {
   readonly patienceMs: number;
   /** The longest wait of a long poll, in ms; default 60 s. */
   readonly pollMaxMs: number;
-  /** How long the numbers of acknowledged WebSocket messages are remembered, in ms; default 10 min. */
+  /** How long the numbers of acknowledged WebSocket messages are remembered, in ms; default 1 h. */
   readonly ackTtlMs: number;
 }
 

@@ -113,7 +113,7 @@ describe('defaults', () => {
         leaseMs: 6_000,
         patienceMs: 30_000,
         pollMaxMs: 60_000,
-        ackTtlMs: 600_000,
+        ackTtlMs: 3_600_000,
       },
       channels: false,
       channelRules: [],

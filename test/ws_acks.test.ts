@@ -237,6 +237,15 @@ describe('messages that are sent again', () => {
 });
 
 describe('the memory of it', () => {
+  test('is asked to last as long as it is configured to', async () => {
+    const raise = vi.fn(createRaise());
+    const one = backend();
+    const client = await connect(one, new Senders(raise, 5_000));
+    await client.send(open(1), msg(1, 1));
+    expect(raise).toHaveBeenCalled();
+    expect(raise.mock.calls.map(([, , ttlMs]) => ttlMs)).toEqual(raise.mock.calls.map(() => 5_000));
+  });
+
   test('is asked before anything is delivered, and told before anything is acknowledged', async () => {
     const steps: string[] = [];
     const answers: ((value: number) => void)[] = [];

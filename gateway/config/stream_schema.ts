@@ -34,6 +34,6 @@ export const streams = z
     leaseMs: between(1_000, 60_000).default(6_000),
     patienceMs: duration(0).default(30_000),
     pollMaxMs: between(1_000, HOUR_MS).default(60_000),
-    ackTtlMs: between(1_000, 24 * HOUR_MS).default(600_000),
+    ackTtlMs: between(1_000, 24 * HOUR_MS).default(HOUR_MS),
   })
   .prefault({});

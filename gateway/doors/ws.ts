@@ -38,7 +38,7 @@ interface Handshake {
 export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
   const { limits, timeouts } = gateway.config;
   const live = createLive(timeouts.drainMs);
-  const senders = new Senders(gateway.raise);
+  const senders = new Senders(gateway.raise, gateway.config.streams.ackTtlMs);
   const json = createJsonFraming((status) => gateway.table().codec.printStatus(status));
   const server = new WebSocketServer({
     noServer: true,

@@ -5,8 +5,6 @@ import { Code, StatusError } from '../../src/status.js';
 /** `Broker.raise`: a number that only grows, forgotten after `ttlMs` without a call. */
 export type Raise = (name: string, value: number, ttlMs: number) => Promise<number>;
 
-/** How long a sender may be away, in ms. */
-const REMEMBERED_MS = 3_600_000;
 /** How many senders the memory of one process knows at most. */
 const SENDERS_MOST = 10_000;
 
@@ -30,7 +28,11 @@ export class Senders {
   readonly #raise: Raise;
   readonly #live = new Map<string, () => void>();
 
-  constructor(raise: Raise = createRaise()) {
+  /** `ttlMs`: how long a sender may be away; default an hour. */
+  constructor(
+    raise: Raise = createRaise(),
+    private readonly ttlMs = 3_600_000,
+  ) {
     this.#raise = raise;
   }
 
@@ -39,7 +41,7 @@ export class Senders {
     this.#live.get(name)?.();
     this.#live.set(name, superseded);
     return {
-      raise: (value) => this.#raise(name, value, REMEMBERED_MS),
+      raise: (value) => this.#raise(name, value, this.ttlMs),
       close: () => {
         if (this.#live.get(name) === superseded) this.#live.delete(name);
       },
