@@ -1,5 +1,5 @@
 /** .proto files and folders: read as protoc would read them, and refused with the place of every mistake. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { create, createFileRegistry, type FileRegistry, toJson } from '@bufbuild/protobuf';
 import {
@@ -227,6 +227,28 @@ enum E { ZERO = 0; }
     expect(problem).toMatch(
       /^a\.proto:1: imports "lib\/b\.proto", which is in .*\/deep: add --include .*\/deep$/,
     );
+  });
+
+  const shelf = (change: (book: string) => string): string[] => {
+    const read = (name: string) => readFileSync(join(EVERYTHING, `shelf/${name}.proto`), 'utf8');
+    const [book, legacy, options] = ['book', 'legacy', 'options'].map(read) as [string, string, string];
+    return problemsOf({
+      'shelf/book.proto': change(book),
+      'shelf/legacy.proto': legacy,
+      'shelf/options.proto': options,
+    });
+  };
+
+  it('names the file whose own options cannot be read', () => {
+    const problems = shelf((book) => book.replace('"example.com/shelf', '"\n.com/shelf'));
+    expect(problems).toEqual([
+      expect.stringMatching(/^shelf\/book\.proto: the options of the file cannot be read: /),
+    ]);
+  });
+
+  it('names the option of an enum value whose path ends too early', () => {
+    const problems = shelf((book) => book.replace('(value_rule).name', '(value_rule).'));
+    expect(problems).toEqual([expect.stringMatching(/^shelf\/book\.proto:\d+: .*has no field /)]);
   });
 
   it.each([

@@ -105,9 +105,15 @@ class FileDescriber {
   #fileStatements(): Statements {
     const { options } = this.source.text;
     if (options === '') return [];
-    const { root } = protobuf.parse(`syntax = "proto3";\n${options}`, new protobuf.Root(), {
-      keepCase: true,
-    });
+    const root = new protobuf.Root();
+    try {
+      protobuf.parse(`syntax = "proto3";\n${options}`, root, { keepCase: true });
+    } catch (error) {
+      // Taken as a whole, the file could be read: a string that is not closed, for example, ends with the next one.
+      const why = String(error instanceof Error ? error.message : error).replace(/ \(line \d+\)$/, '');
+      const problem = `the options of the file cannot be read: ${why}`;
+      this.around.problems.push({ source: { file: this.source.name }, problem });
+    }
     return (root.parsedOptions ?? []) as Statements;
   }
 
@@ -301,6 +307,9 @@ function nestStatements(flat: Readonly<Record<string, unknown>> | undefined): St
     const [, option, path] = /^(\([^)]*\)|[^.]+)(?:\.(.*))?$/.exec(name) ?? [];
     if (option === undefined) continue;
     if (path === undefined) nested[option] = value;
+    // What is no path at all, or leads into what is no message, is told where names are looked up.
+    else if (path === '') asObject(nested, option)[''] = value;
+    else if (typeof (nested[option] ?? {}) !== 'object') nested[name] = value;
     else protobuf.util.setProperty(asObject(nested, option), path, value as object);
   }
   return [nested];
