@@ -1,39 +1,14 @@
 /** What a configuration may hold: the syntax, the limits and the default of every setting. */
 import { z } from 'zod';
 import { PROFILES, presetOf } from '../profile.js';
+import { AUTH_KEYS, auth } from './auth_schema.js';
 import { channelRules, RULE_KEYS } from './channel_rules.js';
-import {
-  boolean,
-  duration,
-  header,
-  hiddenLeaf,
-  leaf,
-  MIB,
-  oneOf,
-  size,
-  text,
-  texts,
-  whole,
-  within,
-} from './leaves.js';
+import { boolean, duration, header, leaf, oneOf, size, text, texts, whole } from './leaves.js';
+import { limits, timeouts } from './limits_schema.js';
 import { broker, streams } from './stream_schema.js';
+import { UPSTREAM_KEYS, upstream } from './upstream_schema.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-
-const ADDRESS = /^(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?):(\d{1,5})$/i;
-
-const address = leaf('HOST:PORT, without a scheme', (value) => {
-  const port = typeof value === 'string' ? ADDRESS.exec(value)?.[1] : undefined;
-  return within(port === undefined ? undefined : Number(port), 1, 65535) === undefined
-    ? undefined
-    : (value as string);
-});
-
-const SERVICE = /^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\.?$/;
-
-const service = leaf('the full name of a service, or a package followed by a dot', (value) =>
-  typeof value === 'string' && SERVICE.test(value) ? value : undefined,
-);
 
 const origin = leaf('an origin such as https://app.example.com, or *', (value) => {
   if (typeof value !== 'string') return undefined;
@@ -46,43 +21,6 @@ const origin = leaf('an origin such as https://app.example.com, or *', (value) =
 const headerOrAny = leaf('the name of a header, or *', (value) =>
   typeof value === 'string' && /^(?:[a-z0-9._-]+|\*)$/i.test(value) ? value.toLowerCase() : undefined,
 );
-
-/**
- * `[PREFIX=]HOST:PORT`. The prefix becomes the upstream's name. Its last part decides what it claims, by protobuf's own
- * naming rule: `orders.v1.OrdersService` begins with a capital, so it is a service; `orders.v1` (or `orders.v1.`) is a
- * package, with the packages inside it.
- */
-export function parseUpstream(given: string): { name?: string; address: string; services: string[] } {
-  const split = given.indexOf('=');
-  if (split === -1) return { address: given, services: [] };
-  const prefix = given.slice(0, split);
-  const last = prefix.slice(prefix.lastIndexOf('.') + 1);
-  const isPackage = last !== '' && !/^[A-Z]/.test(last);
-  return {
-    name: prefix.replace(/\.$/, ''),
-    address: given.slice(split + 1),
-    services: [isPackage ? `${prefix}.` : prefix],
-  };
-}
-
-const upstream = z
-  .unknown()
-  .transform((value) => (typeof value === 'string' ? parseUpstream(value) : value))
-  .pipe(
-    z.strictObject({
-      name: text('a name').optional(),
-      address,
-      services: z.array(service).default([]),
-      trusted: boolean().default(false),
-    }),
-  );
-
-const key = z.strictObject({
-  algorithm: oneOf(['HS256', 'RS256']),
-  key: hiddenLeaf('a key, in quotes', (value) => (typeof value === 'string' ? value : undefined)).optional(),
-  keyFile: text('a file').optional(),
-  keyId: text('a key id').optional(),
-});
 
 const JSON_OPTIONS = {
   emitDefaults: boolean(),
@@ -119,15 +57,7 @@ export const SCHEMA = z.strictObject({
       duplicateRoutes: oneOf(['error', 'first', 'last']).default(presetOf('contract.duplicateRoutes')),
     })
     .prefault({}),
-  auth: z
-    .strictObject({
-      keys: z.array(key).default([]),
-      issuer: text('an issuer').optional(),
-      audience: text('an audience').optional(),
-      leewaySeconds: whole('seconds', 0, 3600).default(30),
-      roles: z.record(z.string(), z.array(text('a permission'))).default({}),
-    })
-    .prefault({}),
+  auth,
   json: z
     .strictObject({
       emitDefaults: JSON_OPTIONS.emitDefaults.default(presetOf('json.emitDefaults')),
@@ -137,28 +67,8 @@ export const SCHEMA = z.strictObject({
       int64: JSON_OPTIONS.int64.default('string'),
     })
     .prefault({}),
-  limits: z
-    .strictObject({
-      bodyBytes: size(1).default(4 * MIB),
-      frameBytes: size(128).default(64 * 1024),
-      headerBytes: size(1024).default(16 * 1024),
-      replyBytes: size(1).default(4 * MIB),
-      streamsPerSocket: whole('a number', 1, 100_000).default(100),
-      queuedMessages: whole('a number', 1, 100_000).default(64),
-    })
-    .prefault({}),
-  timeouts: z
-    .strictObject({
-      unaryMs: duration(0).default(30_000),
-      maxMs: duration(0).default(0),
-      acceptMs: duration(0).default(200),
-      heartbeatMs: duration(100).default(25_000),
-      helloMs: duration(1).default(10_000),
-      bodyMs: duration(0).default(20_000),
-      drainMs: duration(0).default(10_000),
-      startMs: duration(0).default(30_000),
-    })
-    .prefault({}),
+  limits,
+  timeouts,
   http: z
     .strictObject({
       profile: oneOf(PROFILES).default('default'),
@@ -227,8 +137,8 @@ const KEYS_BY_SECTION: Readonly<Record<string, readonly string[]>> = {
       Object.keys(SCHEMA.shape[section].unwrap().shape),
     ]),
   ),
-  'auth.keys': Object.keys(key.shape),
-  upstreams: ['name', 'address', 'services', 'trusted'],
+  ...AUTH_KEYS,
+  ...UPSTREAM_KEYS,
   routes: Object.keys(route.shape),
   'routes.json': Object.keys(JSON_OPTIONS),
   ...RULE_KEYS,

@@ -1,8 +1,9 @@
 /** Every setting that has a flag or an environment variable: one table for the parser, the merge and the help. */
+import { AUTH } from './auth_settings.js';
 import { HTTP } from './http_settings.js';
+import { LIMITS } from './limit_settings.js';
 import { DEFAULTS } from './schema.js';
 import { STREAMS } from './stream_settings.js';
-import { printDuration, printSize } from './units.js';
 
 /** One flag of a command. */
 export interface Flag {
@@ -23,8 +24,6 @@ export interface Setting extends Flag {
   /** As the help prints it. */
   readonly default?: string;
 }
-
-const { limits, timeouts } = DEFAULTS;
 
 const BASIC: readonly Setting[] = [
   {
@@ -126,63 +125,6 @@ const CONTRACT: readonly Setting[] = [
   },
 ];
 
-const AUTH: readonly Setting[] = [
-  {
-    flag: 'jwt-secret-file',
-    value: 'FILE',
-    env: ['TIDEGATE_JWT_SECRET_FILE'],
-    help: 'file with the HS256 secret, at least 32 bytes; or the secret itself in TIDEGATE_JWT_SECRET',
-  },
-  {
-    flag: 'jwt-public-key-file',
-    value: 'FILE',
-    env: ['TIDEGATE_JWT_PUBLIC_KEY_FILE'],
-    help: 'file with the RS256 public key (PEM); or the PEM itself in TIDEGATE_JWT_PUBLIC_KEY',
-  },
-  {
-    flag: 'issuer',
-    value: 'ISS',
-    path: ['auth', 'issuer'],
-    env: ['TIDEGATE_ISSUER'],
-    help: 'required iss of tokens',
-    default: 'any',
-  },
-  {
-    flag: 'audience',
-    value: 'AUD',
-    path: ['auth', 'audience'],
-    env: ['TIDEGATE_AUDIENCE'],
-    help: 'required aud of tokens',
-    default: 'any',
-  },
-  {
-    flag: 'leeway',
-    value: 'SECONDS',
-    path: ['auth', 'leewaySeconds'],
-    env: ['TIDEGATE_LEEWAY'],
-    help: 'allowed clock difference, in seconds',
-    default: String(DEFAULTS.auth.leewaySeconds),
-  },
-  {
-    flag: 'origin',
-    value: 'ORIGIN',
-    repeatable: true,
-    path: ['origins'],
-    env: ['TIDEGATE_ORIGINS'],
-    help: 'origin whose pages may read answers and open WebSockets, besides our own host; * allows all',
-    default: 'none',
-  },
-  {
-    flag: 'strip-header',
-    value: 'NAME',
-    repeatable: true,
-    path: ['stripHeaders'],
-    env: ['TIDEGATE_STRIP_HEADERS'],
-    help: 'request header that no service receives, for example authorization',
-    default: 'none',
-  },
-];
-
 const JSON_OUTPUT: readonly Setting[] = [
   {
     flag: 'emit-defaults',
@@ -214,62 +156,6 @@ const JSON_OUTPUT: readonly Setting[] = [
     default: DEFAULTS.json.int64,
   },
 ];
-
-type Limit = keyof typeof limits;
-type Timeout = keyof typeof timeouts;
-
-const sizeLimit = (flag: string, name: Limit, help: string): Setting => ({
-  flag,
-  value: 'SIZE',
-  path: ['limits', name],
-  env: [variable(flag)],
-  help,
-  default: printSize(limits[name]),
-});
-
-const countLimit = (flag: string, name: Limit, help: string): Setting => ({
-  ...sizeLimit(flag, name, help),
-  value: 'COUNT',
-  default: String(limits[name]),
-});
-
-const timeout = (flag: string, name: Timeout, help: string): Setting => ({
-  flag,
-  value: 'DURATION',
-  path: ['timeouts', name],
-  env: [variable(flag)],
-  help,
-  default: printDuration(timeouts[name]),
-});
-
-const LIMITS: readonly Setting[] = [
-  sizeLimit('body-limit', 'bodyBytes', 'largest request body'),
-  sizeLimit('frame-limit', 'frameBytes', 'largest WebSocket message'),
-  sizeLimit('header-limit', 'headerBytes', 'largest header block and metadata'),
-  sizeLimit('reply-limit', 'replyBytes', 'largest message from a service'),
-  countLimit('streams-per-socket', 'streamsPerSocket', 'calls open at once on one WebSocket'),
-  countLimit('queued-messages', 'queuedMessages', 'messages of one WebSocket call that wait for the service'),
-  timeout('timeout', 'unaryMs', 'deadline of calls whose client names none; 0 is none; streams have none'),
-  timeout('max-timeout', 'maxMs', 'longest deadline that a client may ask for; 0 is any'),
-  timeout('accept-after', 'acceptMs', 'a stream whose service is silent this long counts as accepted'),
-  timeout('heartbeat', 'heartbeatMs', 'between heartbeats on a quiet stream'),
-  timeout('hello-timeout', 'helloMs', 'for the first frame on a multiplexed WebSocket'),
-  timeout(
-    'body-timeout',
-    'bodyMs',
-    'a client that sends nothing for this long in the middle of a body gets 408; 0 is never',
-  ),
-  timeout('drain', 'drainMs', 'between SIGTERM and the end of calls that still run'),
-  timeout(
-    'start-timeout',
-    'startMs',
-    'for services that cannot tell their contract yet when the gateway starts',
-  ),
-];
-
-function variable(flag: string): string {
-  return `TIDEGATE_${flag.toUpperCase().replaceAll('-', '_')}`;
-}
 
 /** A headed part of the help. */
 export interface SettingGroup {

@@ -1,0 +1,50 @@
+/** The settings of the gRPC servers behind the gateway. */
+import { z } from 'zod';
+import { boolean, leaf, text, within } from './leaves.js';
+
+const ADDRESS = /^(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?):(\d{1,5})$/i;
+
+const address = leaf('HOST:PORT, without a scheme', (value) => {
+  const port = typeof value === 'string' ? ADDRESS.exec(value)?.[1] : undefined;
+  return within(port === undefined ? undefined : Number(port), 1, 65535) === undefined
+    ? undefined
+    : (value as string);
+});
+
+const SERVICE = /^[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\.?$/;
+
+const service = leaf('the full name of a service, or a package followed by a dot', (value) =>
+  typeof value === 'string' && SERVICE.test(value) ? value : undefined,
+);
+
+/**
+ * `[PREFIX=]HOST:PORT`. The prefix becomes the upstream's name. Its last part decides what it claims, by protobuf's own
+ * naming rule: `orders.v1.OrdersService` begins with a capital, so it is a service; `orders.v1` (or `orders.v1.`) is a
+ * package, with the packages inside it.
+ */
+function parseUpstream(given: string): { name?: string; address: string; services: string[] } {
+  const split = given.indexOf('=');
+  if (split === -1) return { address: given, services: [] };
+  const prefix = given.slice(0, split);
+  const last = prefix.slice(prefix.lastIndexOf('.') + 1);
+  const isPackage = last !== '' && !/^[A-Z]/.test(last);
+  return {
+    name: prefix.replace(/\.$/, ''),
+    address: given.slice(split + 1),
+    services: [isPackage ? `${prefix}.` : prefix],
+  };
+}
+
+const upstreamObject = z.strictObject({
+  name: text('a name').optional(),
+  address,
+  services: z.array(service).default([]),
+  trusted: boolean().default(false),
+});
+
+export const upstream = z
+  .unknown()
+  .transform((value) => (typeof value === 'string' ? parseUpstream(value) : value))
+  .pipe(upstreamObject);
+
+export const UPSTREAM_KEYS = { upstreams: Object.keys(upstreamObject.shape) };
