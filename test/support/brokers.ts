@@ -10,7 +10,7 @@ import type {
   Retention,
 } from '../../src/broker/broker.js';
 import { openBroker } from '../../src/broker/open.js';
-import { missingRedis, startRedis, type TestServer } from './servers.js';
+import { missingNats, missingRedis, startNats, startRedis, type TestServer } from './servers.js';
 
 export interface Cluster {
   /** Two nodes that share what they know; of memory, one twice. */
@@ -35,6 +35,7 @@ export const KINDS: readonly BrokerKind[] = [
     },
   },
   { kind: 'redis', missing: missingRedis(), start: () => startCluster(startRedis) },
+  { kind: 'nats', missing: missingNats(), start: () => startCluster(startNats) },
 ];
 
 export interface ServerKind {
@@ -47,6 +48,7 @@ export interface ServerKind {
 /** The servers of brokers. */
 export const SERVERS: readonly ServerKind[] = [
   { kind: 'redis', missing: missingRedis(), startServer: () => startRedis() },
+  { kind: 'nats', missing: missingNats(), startServer: () => startNats() },
 ];
 
 async function startCluster(startServer: () => Promise<TestServer>): Promise<Cluster> {
