@@ -59,12 +59,24 @@ async function open(text: string, callMs: number): Promise<Opening> {
     case 'nats:':
     case 'tls:': {
       if (url.hostname === '') throw bad('no host');
-      if (!/^\/?$/.test(url.pathname)) throw bad('a path means nothing here');
+      if (!/^\/?$/.test(url.pathname)) throw bad('a path means nothing to NATS');
+      if (!isEncoded(url.username) || !isEncoded(url.password)) {
+        throw bad('a % of the password is written %25');
+      }
       const { createNatsBroker } = await import('./nats.js');
       return createNatsBroker({ url, shown, callMs });
     }
     default:
       throw bad('memory, redis://, rediss://, nats:// and tls:// are known');
+  }
+}
+
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -10,6 +10,8 @@ import type {
   Retention,
 } from '../../src/broker/broker.js';
 import { openBroker } from '../../src/broker/open.js';
+import { natsCommand, natsStreams } from './nats_command.js';
+import { redisCommand } from './redis_command.js';
 import { missingNats, missingRedis, startNats, startRedis, type TestServer } from './servers.js';
 
 export interface Cluster {
@@ -43,12 +45,30 @@ export interface ServerKind {
   readonly missing: string | undefined;
   /** Keeps what it has answered when it is killed. */
   startServer(): Promise<TestServer>;
+  /** Loses everything while it runs. */
+  wipe(server: TestServer): Promise<void>;
+  /** What it keeps, in its folder: to be removed while it does not run. */
+  readonly data: string;
 }
 
 /** The servers of brokers. */
 export const SERVERS: readonly ServerKind[] = [
-  { kind: 'redis', missing: missingRedis(), startServer: () => startRedis() },
-  { kind: 'nats', missing: missingNats(), startServer: () => startNats() },
+  {
+    kind: 'redis',
+    missing: missingRedis(),
+    startServer: () => startRedis(),
+    wipe: async ({ port }) => void (await redisCommand(port, 'FLUSHALL')),
+    data: 'appendonlydir',
+  },
+  {
+    kind: 'nats',
+    missing: missingNats(),
+    startServer: () => startNats(),
+    wipe: async ({ port }) => {
+      for (const stream of await natsStreams(port)) await natsCommand(port, `STREAM.PURGE.${stream}`);
+    },
+    data: 'jetstream',
+  },
 ];
 
 async function startCluster(startServer: () => Promise<TestServer>): Promise<Cluster> {
