@@ -1,6 +1,7 @@
 /** Shared streams of two nodes over a real Redis or NATS: what its outages, its restarts and the loss of its tail do to clients. */
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { openBroker } from '../src/broker/open.js';
@@ -119,5 +120,44 @@ describe.each(PRESENT)('shared streams over $kind', ({ startServer, data }) => {
     }
     const back = await FeedReader.open(b.invoke, method, { ...asked, resume: right.seen[2]?.cursor });
     await vi.waitFor(() => expect(back.told.at(-1)).toBe('10'));
+  }, 60_000);
+
+  test('tell who has seen what the broker has lost that the log has diverged', async () => {
+    const ticker = new Ticker();
+    const [a, b] = await pair(ticker);
+    const [method, asked] = [shared(), fresh()];
+    const left = await FeedReader.open(a.invoke, method, asked);
+    ticker.tick(5);
+    await tells(left, numbers(1, 5));
+    const copy = mkdtempSync(join(tmpdir(), 'tidegate-older-'));
+    onTestFinished(() => rmSync(copy, { recursive: true }));
+    server.pause();
+    cpSync(server.folder, copy, { recursive: true });
+    server.resume();
+    ticker.tick(5);
+    await tells(left, numbers(1, 10));
+    await server.kill();
+    rmSync(join(server.folder, data), { recursive: true });
+    cpSync(join(copy, data), join(server.folder, data), { recursive: true });
+    await server.start();
+    // The first ones show that the log has another end; the service is called anew then, and says what comes from there on.
+    const goesOn = () => {
+      ticker.tick();
+      expect(Number(left.told.at(-1))).toBeGreaterThan(11);
+    };
+    await vi.waitFor(goesOn, { timeout: 20_000, interval: 100 });
+    // Once for what the log has lost, once for the call that this made necessary.
+    const resets = (reader: FeedReader): string[] =>
+      reader.told.filter((told) => /^!(?!caught_up)/.test(told));
+    expect(new Set(resets(left))).toEqual(new Set(['!log_diverged']));
+    for (const [seen, first] of [
+      [left.seen[4], /^!log_diverged$|^\d+$/],
+      [left.seen[9], /^!log_diverged$/],
+    ] as const) {
+      const back = await FeedReader.open(b.invoke, method, { ...asked, resume: seen?.cursor });
+      await vi.waitFor(() => expect(back.told).toContain('!caught_up'), { timeout: 20_000 });
+      expect(back.told[0]).toMatch(first);
+      expect(new Set(resets(back))).toEqual(new Set(['!log_diverged']));
+    }
   }, 60_000);
 });

@@ -33,7 +33,7 @@ export async function* readLog(options: LogHistoryOptions): AsyncGenerator<reado
   for (;;) {
     const after = offset;
     const read = () => logs.read(name, { after, limit: PAGE_ENTRIES, bytes: PAGE_BYTES });
-    const { entries } = await retried(read, signal);
+    const { entries, tail } = await retried(read, signal);
     const [first] = entries;
     if (first === undefined) {
       await grown();
@@ -43,7 +43,8 @@ export async function* readLog(options: LogHistoryOptions): AsyncGenerator<reado
     const hole = !fromOldest && first.previous !== offset;
     fromOldest = false;
     offset = (entries.at(-1) as Entry).offset;
-    yield hole ? [breakAt('history_truncated', { offset: after, nonce: 0 }), ...items] : items;
+    const reason = after < tail.first ? 'history_truncated' : 'log_diverged';
+    yield hole ? [breakAt(reason, { offset: after, nonce: 0 }), ...items] : items;
   }
 }
 

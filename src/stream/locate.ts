@@ -96,8 +96,9 @@ async function checkLog(hub: Hub, { offset, nonce }: Place): Promise<ResetReason
   const { entries, tail } = await logs.read(id.name, { after: Math.max(offset - 1, 0), limit: 1 });
   const [entry] = entries;
   if (entry?.offset === offset) return entry.nonce === nonce ? undefined : 'log_diverged';
-  if (offset > tail.offset) return 'log_diverged';
-  return entry?.previous === offset ? undefined : 'history_truncated';
+  if (entry?.previous === offset) return undefined;
+  // Offsets may have holes: in what is kept, one that is missing is of a tail that was lost.
+  return offset < tail.first ? 'history_truncated' : 'log_diverged';
 }
 
 /** Behind a position of the service's own. */
