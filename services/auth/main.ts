@@ -35,7 +35,7 @@ async function serve(settings: AuthSettings): Promise<void> {
   // Before the line that says it is ready: whoever reads that may stop it at once.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => void stop());
   process.on('SIGHUP', () => reload(auth, usersFile));
-  console.log(`auth on ${auth.address}, with ${users.length} users`);
+  console.log(`auth on ${auth.address}, with ${users.length} ${users.length === 1 ? 'user' : 'users'}`);
 }
 
 /** Users that cannot be read leave those that there are. */
