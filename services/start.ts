@@ -1,5 +1,6 @@
 /** What `npm start` runs: the example services in this process, the gateway in front of them as a child, and what to try first. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -8,6 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DEMO_PASSWORDS, demoUsers } from './auth/demo.js';
 import { type RunningAuth, startAuth } from './auth/serve.js';
+import { createMemoryStore } from './auth/store.js';
 import { loadDescriptors } from './descriptors.js';
 import { startServices } from './services.js';
 
@@ -82,12 +84,25 @@ const CHANNEL_RULES = [
 ];
 
 const ISSUER = 'tidegate-demo';
+/** Longer than anybody tries it: its one key is given to the gateway at the start. */
+const KEY_LIFETIME_MS = 365 * 24 * 3_600_000;
+
+interface DemoAuth extends RunningAuth {
+  /** As PEM. */
+  readonly publicKey: string;
+}
 
 /** Beside the services, with users whose passwords are printed: it listens on loopback alone, and forgets all when it ends. */
-async function startDemoAuth(): Promise<RunningAuth> {
+async function startDemoAuth(): Promise<DemoAuth> {
   const users = await demoUsers();
+  const store = createMemoryStore();
   const descriptors = loadDescriptors('contract.binpb');
-  return startAuth({ users, issuer: ISSUER, audience: ISSUER, descriptors });
+  const keys = { lifetimeMs: KEY_LIFETIME_MS };
+  const auth = await startAuth({ users, issuer: ISSUER, audience: ISSUER, store, keys, descriptors });
+  const [key] = await store.keys();
+  if (key === undefined) throw new Error('the auth service has no key');
+  const publicKey = createPublicKey(key.privateKey).export({ type: 'spki', format: 'pem' }).toString();
+  return { ...auth, publicKey };
 }
 
 function commands(port: number, token: string): string {
@@ -136,7 +151,8 @@ async function run(): Promise<number> {
   });
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-'));
   const config = join(folder, 'tidegate.yaml');
-  writeFileSync(config, JSON.stringify({ channels: true, channelRules: CHANNEL_RULES }));
+  const keys = [{ algorithm: 'RS256', key: auth.publicKey }];
+  writeFileSync(config, JSON.stringify({ channels: true, channelRules: CHANNEL_RULES, auth: { keys } }));
   const given = process.env.TIDEGATE_CONFIG;
   const upstreams = ['--upstream', services.address, '--upstream', `auth.v1=${auth.address}`];
   const flags = ['--dev', ...upstreams, '--port', `${port}`];

@@ -61,7 +61,8 @@ describe('npm start', () => {
     const answers = execFileSync('bash', ['-c', script], { cwd: ROOT, env, encoding: 'utf8' })
       .split('@@\n')
       .slice(1);
-    const [quote, events, , room, orders, login] = answers as [
+    const [quote, events, , room, orders, , me] = answers as [
+      string,
       string,
       string,
       string,
@@ -74,7 +75,7 @@ describe('npm start', () => {
     expect(events).toMatch(/^event: ?end\ndata: ?\{"code":0/m);
     expect(JSON.parse(room)).toMatchObject({ roomId: 'harbour' });
     expect(JSON.parse(orders)).not.toHaveProperty('code');
-    expect(JSON.parse(login)).toMatchObject({ token_type: 'Bearer', expires_in: 300 });
+    expect(JSON.parse(me)).toMatchObject({ userId: 'ada', permissions: ['*'] });
   });
 
   test.skipIf(!HAS_CURL)('the commands that it prints answer', () => {
