@@ -238,6 +238,10 @@ describe('logins', () => {
     expect(await outcome(login(auth, PASSWORD, home))).toBe('ok');
     for (let i = 0; i < 3; i++) await outcome(login(auth, BAD, { address: `192.0.2.${i}` }));
     expect(await outcome(login(auth, PASSWORD, { address: '203.0.113.1' }))).toBe('RESOURCE_EXHAUSTED');
+    // Not by a name either that looks like what the service keeps of that place.
+    for (const username of [`${home.address}\0ada`, `place:${home.address}\0ada`]) {
+      for (let i = 0; i < 3; i++) await outcome(login(auth, BAD, { username, address: `192.0.2.1${i}` }));
+    }
     expect(await outcome(login(auth, PASSWORD, home))).toBe('ok');
   });
 

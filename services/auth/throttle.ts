@@ -83,9 +83,9 @@ export function createLoginGuard(limits: Partial<LoginLimits>, clock: () => numb
   const enter = ({ username, address }: LoginTry) => {
     const network = networkOf(address);
     const name = username.normalize('NFC');
-    // No name has a control character between it and an address, which has none itself.
-    const place = `${network}\0${name}`;
-    const user = familiar.has(place) ? place : name;
+    // Told apart by how they begin, and an address holds no NUL: no name can be made up that shares a bucket with somebody's place.
+    const place = `place:${network}\0${name}`;
+    const user = familiar.has(place) ? place : `name:${name}`;
     const now = clock();
     refuseFor(addresses.take(network, now));
     const wait = users.take(user, now);
