@@ -5,8 +5,11 @@ import { ContractError, printProblem } from '../src/contract/contract.js';
 import type { Described } from '../src/contract/described.js';
 import { buildContract, describeContract, fingerprintOf } from '../src/contract/load.js';
 import { describeByReflection } from '../src/contract/reflection.js';
+import type { Grants } from '../src/policy/grants.js';
 import { createGrpcUpstream } from '../src/upstream/grpc.js';
 import { createUpstreams, type Upstreams } from '../src/upstream/upstreams.js';
+import { createRulesReader, fingerprintWith, grantsOf } from './access/reread.js';
+import { withAccess } from './access/rules.js';
 import { type BuiltIn, describeChannels } from './channels.js';
 import type { Config, UpstreamConfig } from './config.js';
 import { OWN_PATHS } from './http/own_paths.js';
@@ -14,7 +17,9 @@ import { buildTable, type Table } from './http/table.js';
 
 export interface Loaded {
   readonly table: Table;
-  /** Equal for equal contracts: see fingerprintOf. */
+  /** What roles are worth while this table is in force. */
+  readonly grants: Grants;
+  /** Equal for equal contracts with equal rules: see fingerprintOf. */
   readonly fingerprint: string;
 }
 
@@ -37,8 +42,16 @@ export interface ContractLoader {
   readonly silent: () => readonly string[];
 }
 
-/** Connects to nothing yet. `builtIn`: services besides those of the configured upstreams. */
-export function createContractLoader(config: Config, builtIn: readonly BuiltIn[] = []): ContractLoader {
+/**
+ * Connects to nothing yet. `builtIn`: services besides those of the configured upstreams. `reread`: the configuration as it is now, for its
+ * roles and its rules about access; see access/reread.ts.
+ */
+export function createContractLoader(
+  config: Config,
+  builtIn: readonly BuiltIn[] = [],
+  reread?: () => Config,
+): ContractLoader {
+  const reader = createRulesReader(config, reread);
   const { limits, timeouts, contract } = config;
   const all = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
   const each = all.map(({ name, address }) =>
@@ -58,15 +71,18 @@ export function createContractLoader(config: Config, builtIn: readonly BuiltIn[]
       const parts = builtIn.map(({ described }) => described);
       const sources = { ...contract, upstreams: all, builtIn: parts, reflect: asking.ask };
       const description = await describeContract(sources, (path) => files.add(path));
-      const fingerprint = fingerprintOf(description);
+      if (config.file !== undefined && reread !== undefined) files.add(config.file);
+      const rules = reader.read();
+      const fingerprint = fingerprintWith(fingerprintOf(description), rules);
       if (fingerprint === known && description.problems.length === 0) return undefined;
-      const table = buildTable(buildContract(description, all), config.json, {
+      const built = withAccess(buildContract(description, all), { ...config, access: rules.access });
+      const table = buildTable(built, config.json, {
         duplicates: contract.duplicateRoutes,
         http: config.http,
         routes: config.routes,
         own: OWN_PATHS,
       });
-      return { table, fingerprint };
+      return { table, grants: grantsOf(rules), fingerprint };
     },
     files: () => files,
     since: () => since,

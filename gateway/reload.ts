@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { ContractError, printProblem } from '../src/contract/contract.js';
 import { type ContractChange, diffContracts, printChange } from '../src/contract/diff.js';
+import type { Grants } from '../src/policy/grants.js';
 import type { ContractState, ReloadResult } from './admin/contract_metrics.js';
 import type { Table } from './http/table.js';
 import type { ContractLoader, Loaded } from './load.js';
@@ -18,6 +19,8 @@ export type ReloadCause = 'files' | 'interval' | 'reconnect' | 'signal' | 'call'
 
 export interface Reloading {
   readonly table: () => Table;
+  /** What roles are worth; changes together with the table. */
+  readonly grants: () => Grants;
   readonly state: () => ContractState;
   /**
    * Looks for a new contract now. Rejects with ContractError when the new one cannot be served; the old one then stays in
@@ -114,6 +117,7 @@ export function createReloading({ loader, first, log, count }: ReloadingOptions)
 
   return {
     table: () => current.table,
+    grants: () => current.grants,
     state: () => state,
     reload,
     close() {

@@ -1,4 +1,22 @@
 /** Claims of a token, read by the names that a configuration or a contract gives them. */
+import type { Principal } from './principal.js';
+
+/**
+ * The same of a principal: `sub`, `permissions` and `roles` are what the gateway has made of the token, the lists sorted and with all that
+ * roles grant; of an anonymous one undefined, as all others.
+ */
+export function claimOf({ subject, permissions, roles, claims }: Principal, name: string): unknown {
+  switch (name) {
+    case 'sub':
+      return subject === '' ? undefined : subject;
+    case 'permissions':
+      return [...permissions].sort();
+    case 'roles':
+      return [...roles].sort();
+    default:
+      return claimAt(claims, name);
+  }
+}
 
 /**
  * The value of a claim; undefined when the token does not have it. A name is a claim as it stands (`https://example.com/tenant`, `a.b`), else

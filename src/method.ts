@@ -49,7 +49,7 @@ export interface ClaimBinding {
    * Of a stream of requests, only the first must have the field: a later one may leave it out, but not say anything else. Default: each of them
    * must have it.
    */
-  readonly firstOnly?: boolean;
+  readonly firstOnly?: boolean | undefined;
 }
 
 /** What becomes of a reader that is too slow for a shared stream; a private stream slows its service down instead. */

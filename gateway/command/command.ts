@@ -35,7 +35,7 @@ export interface Command {
   /** Whether upstreams must be configured; see LoadOptions. */
   readonly upstreams: NonNullable<LoadOptions['upstreams']>;
   /** Resolves with the exit code. */
-  run(config: Config, flags: ParsedFlags, io: Io): Promise<number>;
+  run(config: Config, flags: ParsedFlags, io: Io, reread: () => Config): Promise<number>;
 }
 
 const COMMANDS: readonly Command[] = [
@@ -50,7 +50,7 @@ const COMMANDS: readonly Command[] = [
     ownFlags: [],
     settings: 'all',
     upstreams: 'required',
-    run: async (config, _flags, io) => (await import('./serve.js')).serve(config, io),
+    run: async (config, _flags, io, reread) => (await import('./serve.js')).serve(config, io, reread),
   },
   {
     name: 'routes',
@@ -130,8 +130,9 @@ async function runCommand(
   if (parsed.values.has('help')) return print(io, helpOf(command));
   let config: Config | undefined;
   try {
-    config = loadConfig({ argv, env, flags, upstreams: command.upstreams });
-    return await command.run(config, parsed, io);
+    const load = () => loadConfig({ argv, env, flags, upstreams: command.upstreams });
+    config = load();
+    return await command.run(config, parsed, io, load);
   } catch (thrown) {
     const problems = problemsOf(thrown);
     if (problems === undefined) throw thrown;

@@ -1,6 +1,6 @@
 /** Resource rules: a request must say in its fields what the caller's token says. Judged on the message itself, wherever it came from. */
 import type { Interceptor, Message } from '../call.js';
-import { claimAt, textsOfClaim } from '../claims.js';
+import { claimOf, textsOfClaim } from '../claims.js';
 import type { ClaimBinding, Method } from '../method.js';
 import type { Principal } from '../principal.js';
 import type { StatusError } from '../status.js';
@@ -103,8 +103,7 @@ function demandsOf(bindings: readonly Compiled[], principal: Principal): readonl
 }
 
 function expectedOf(principal: Principal, claim: string): readonly Buffer[] {
-  const value = claim === 'sub' ? principal.subject : claimAt(principal.claims, claim);
-  return textsOfClaim(value).map((text) => Buffer.from(text));
+  return textsOfClaim(claimOf(principal, claim)).map((text) => Buffer.from(text));
 }
 
 function mismatchIn(message: Message, demands: readonly Demand[], isFirst: boolean): StatusError | undefined {
