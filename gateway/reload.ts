@@ -1,4 +1,5 @@
 /** The table in force, and how another one takes its place: read beside it, swapped at once, or refused while it goes on. */
+import { isDeepStrictEqual as isEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { ContractError, printProblem } from '../src/contract/contract.js';
 import { type ContractChange, diffContracts, printChange } from '../src/contract/diff.js';
@@ -52,6 +53,11 @@ export function createReloading({ loader, first, log, count }: ReloadingOptions)
 
   const swap = (next: Loaded, cause: ReloadCause): Reloaded => {
     const changes = diffContracts(current.table.contract, next.table.contract);
+    if (!isEqual(current.grants.rules, next.grants.rules))
+      log.info(
+        { cause, roles: next.grants.rules.roles, inherits: next.grants.rules.inherits },
+        'roles reloaded',
+      );
     current = next;
     state = stateOf(next);
     logChanges(log, next, changes, cause);

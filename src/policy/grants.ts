@@ -9,6 +9,7 @@ export interface RoleRules {
 }
 
 export interface Grants {
+  readonly rules: RoleRules;
   /** The principal with all that its roles are worth. The same one for the same principal. */
   of(principal: Principal): Principal;
 }
@@ -68,6 +69,7 @@ export function createGrants(rules: RoleRules): Grants {
     });
   };
   return {
+    rules,
     of(principal) {
       if (principal.roles.size === 0) return principal;
       let known = made.get(principal);
@@ -81,4 +83,4 @@ export function createGrants(rules: RoleRules): Grants {
 }
 
 /** No role is worth anything. */
-export const NO_GRANTS: Grants = { of: (principal) => principal };
+export const NO_GRANTS: Grants = { rules: { roles: {} }, of: (principal) => principal };
