@@ -298,7 +298,10 @@ describe('a stream of requests', () => {
     });
     await ended;
     socket.terminate();
-    expect(frames.find(({ type }) => type === 'end'), JSON.stringify(frames)).toMatchObject({
+    expect(
+      frames.find(({ type }) => type === 'end'),
+      JSON.stringify(frames),
+    ).toMatchObject({
       status: { code: Code.PERMISSION_DENIED },
     });
     expect(
