@@ -33,7 +33,7 @@ export interface Audit {
 const MODE = 0o600;
 
 /**
- * Lines of JSON: `time`, `decision` (allowed, denied), `reason`, `id` (of the request), `door`, `address`, `method`, and of the caller `subject`, `issuer` and
+ * Lines of JSON: `log` (audit), `time`, `decision` (allowed, denied), `reason`, `id` (of the request), `door`, `address`, `method`, and of the caller `subject`, `issuer` and
  * `tokenId` as far as its token has them; for a refusal `code` and `message`. Nothing of a request or a token besides. Throws ConfigError when the file
  * cannot be written; what goes wrong later is told in the log.
  */
@@ -44,7 +44,7 @@ export function createAudit({ file, allowed }: AuditConfig, log: Logger): Audit 
   const destination = pino.destination({ dest: isFile ? file : 1, sync: false, mode: MODE });
   destination.on('error', (err: Error) => log.error({ err }, 'the audit log cannot be written'));
   const lines = pino(
-    { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: () => ({}) } },
+    { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: () => ({ log: 'audit' }) } },
     destination,
   );
   return {

@@ -1,6 +1,6 @@
 /** The settings of who may call what, what services hear of it, and where it is written down. */
 import { z } from 'zod';
-import { boolean, duration, leaf, oneOf, text, texts, whole } from './leaves.js';
+import { boolean, duration, hiddenLeaf, leaf, oneOf, text, texts, whole } from './leaves.js';
 
 const MINUTE_MS = 60_000;
 
@@ -31,7 +31,7 @@ const rule = z
 
 export const access = z.array(rule).default([]);
 
-const httpUrl = leaf('an URL that begins with http:// or https://, without a password', (value) => {
+const httpUrl = hiddenLeaf('an URL that begins with http:// or https://, without a password', (value) => {
   if (typeof value !== 'string' || !URL.canParse(value)) return undefined;
   const { protocol, username, password } = new URL(value);
   return /^https?:$/.test(protocol) && username === '' && password === '' ? value : undefined;
@@ -55,15 +55,34 @@ export const inherits = z.record(z.string(), z.array(text('a role'))).default({}
 const TAKEN =
   /^(?:content-.*|grpc-.*|sec-websocket-.*|x-forwarded-.*|.*-bin|authorization|connection|cookie|date|expect|forwarded|host|http2-settings|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|user-agent|x-auth-issued-at|x-http-code|x-permissions|x-request-id|x-user-id)$/;
 
-const identityHeader = (more: RegExp | undefined) =>
-  leaf('the name of a header that has no other meaning, such as x-tenant', (value) => {
-    if (typeof value !== 'string' || !/^[a-z0-9._-]+$/i.test(value)) return undefined;
-    const name = value.toLowerCase();
-    return TAKEN.test(name) && more?.test(name) !== true ? undefined : name;
+const HEADER = 'the name of a header that has no other meaning, such as x-tenant';
+
+/** In lower case; undefined for a name that cannot be taken. */
+function identityHeader(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !/^[a-z0-9._-]+$/i.test(value)) return undefined;
+  const name = value.toLowerCase();
+  return TAKEN.test(name) ? undefined : name;
+}
+
+const claims = z
+  .record(z.string(), text('the name of a claim'))
+  .default({})
+  .transform((given, context) => {
+    const entries = Object.entries(given).map(([name, claim]) => {
+      const header = identityHeader(name);
+      if (header === undefined)
+        context.addIssue({ code: 'custom', path: [name], message: `expected ${HEADER}` });
+      return [header ?? name, claim] as const;
+    });
+    const taken = new Map(entries);
+    if (taken.size < entries.length) context.addIssue({ code: 'custom', message: 'a header is given twice' });
+    return Object.fromEntries(taken);
   });
 
 const token = z.strictObject({
-  header: identityHeader(/^authorization$/).default('x-internal-token'),
+  header: leaf(HEADER, (value) =>
+    String(value).toLowerCase() === 'authorization' ? 'authorization' : identityHeader(value),
+  ).default('x-internal-token'),
   algorithm: oneOf(['ES256', 'RS256']).default('ES256'),
   keyFiles: texts('a file'),
   rotateMs: duration(MINUTE_MS).default(24 * 60 * MINUTE_MS),
@@ -73,7 +92,7 @@ const token = z.strictObject({
 });
 
 const identityObject = z.strictObject({
-  claims: z.record(identityHeader(undefined), text('the name of a claim')).default({}),
+  claims,
   token: token.optional(),
 });
 

@@ -45,7 +45,13 @@ export async function startGuarded(yaml: string, flags: readonly string[] = []):
     ...flags,
   ];
   const load = () => loadConfig({ argv, env: {} });
-  const gateway = await createGateway(load(), { reread: load });
+  const gateway = await Promise.resolve()
+    .then(() => createGateway(load(), { reread: load }))
+    .catch((thrown: unknown) => {
+      service.kill();
+      rmSync(folder, { recursive: true });
+      throw thrown as Error;
+    });
   const { port } = await gateway.listen();
   return {
     port,
