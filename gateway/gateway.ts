@@ -34,6 +34,7 @@ import { type AttachOptions, attachUpgrades } from './mount.js';
 import { createReloading, type ReloadCause, type Reloaded, type Reloading } from './reload.js';
 import { watchContract } from './reload_watch.js';
 import { openStreamState, registerStreamState, type StreamState } from './stream_state.js';
+import { createTls, type Tls } from './tls/tls.js';
 
 export type { ContractChange } from '../src/contract/diff.js';
 export * from '../src/index.js';
@@ -120,9 +121,9 @@ interface Telling extends GatewayOptions {
 }
 
 /** Opens the contract; what it is served with is closed when it cannot be. */
-async function openContract(config: Config, builtIn: readonly BuiltIn[], to: Telling) {
+async function openContract(config: Config, tls: Tls, builtIn: readonly BuiltIn[], to: Telling) {
   const { metrics, log, reread } = to;
-  const loader = createContractLoader(config, builtIn, reread);
+  const loader = createContractLoader(config, tls, { builtIn, reread });
   const first = await loadFirst(loader, config.timeouts.startMs, log).catch(async (thrown: unknown) => {
     await loader.upstreams.close();
     throw thrown as Error;
@@ -158,8 +159,10 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     grants: () => reloading.grants(),
     codec: () => reloading.table().codec,
   });
+  const tls = createTls(config, log);
   const streams = await openStreamState(config, log).catch((thrown: unknown) => {
     access.close();
+    tls.close();
     throw thrown as Error;
   });
   registerStreamState(metrics.registry, streams);
@@ -167,10 +170,11 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
   const closeStreams = async (): Promise<void> => {
     await Promise.all(builtIn.map((server) => server.close()));
     await streams.close();
+    tls.close();
   };
   const open = async () => {
     if (config.channels) builtIn.push(await startChannelsServer(config, streams.broker, log));
-    return openContract(config, builtIn, { metrics, log, reread });
+    return openContract(config, tls, builtIn, { metrics, log, reread });
   };
   const { reloading, upstreams, stopWatching } = await open().catch(async (thrown: unknown) => {
     streams.end();
@@ -233,7 +237,7 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
   };
   const claims = (path: string): boolean => path === MULTIPLEX_PATH || isRoute(gateway.table(), path);
   const detaching: (() => void)[] = [];
-  const listener = createListener({ config, handle, upgrade });
+  const listener = createListener({ config, certificates: tls.own, handle, upgrade });
   const drain = async (): Promise<void> => {
     const reason = new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down');
     stopWatching();
@@ -262,6 +266,7 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     },
     reload(cause) {
       if (cause === undefined || cause === 'signal') access.reopen();
+      tls.look();
       return reloading.reload(cause);
     },
     table: gateway.table,

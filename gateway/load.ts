@@ -1,6 +1,6 @@
 /** From the configuration to the upstreams and the tables of what they serve, now and whenever the contract changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from 'pino';
+import { type Logger, pino } from 'pino';
 import { ContractError, printProblem } from '../src/contract/contract.js';
 import type { Described } from '../src/contract/described.js';
 import { buildContract, describeContract, fingerprintOf } from '../src/contract/load.js';
@@ -14,6 +14,7 @@ import { type BuiltIn, describeChannels } from './channels.js';
 import type { Config, UpstreamConfig } from './config.js';
 import { OWN_PATHS } from './http/own_paths.js';
 import { buildTable, type Table } from './http/table.js';
+import { createTls, type Tls } from './tls/tls.js';
 
 export interface Loaded {
   readonly table: Table;
@@ -42,21 +43,33 @@ export interface ContractLoader {
   readonly silent: () => readonly string[];
 }
 
-/**
- * Connects to nothing yet. `builtIn`: services besides those of the configured upstreams. `reread`: the configuration as it is now, for its
- * roles and its rules about access; see access/reread.ts.
- */
+export interface LoaderOptions {
+  /** Services besides those of the configured upstreams. */
+  readonly builtIn?: readonly BuiltIn[];
+  /** The configuration as it is now, for its roles and its rules about access; see access/reread.ts. */
+  readonly reread?: (() => Config) | undefined;
+}
+
+/** Connects to nothing yet. */
 export function createContractLoader(
   config: Config,
-  builtIn: readonly BuiltIn[] = [],
-  reread?: () => Config,
+  tls: Pick<Tls, 'towards'>,
+  { builtIn = [], reread }: LoaderOptions = {},
 ): ContractLoader {
   const reader = createRulesReader(config, reread);
   const { limits, timeouts, contract } = config;
-  const all = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
-  const each = all.map(({ name, address }) =>
-    createGrpcUpstream({ name, address, acceptMs: timeouts.acceptMs, maxReplyBytes: limits.replyBytes }),
-  );
+  const all: readonly UpstreamConfig[] = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
+  const { acceptMs } = timeouts;
+  const each = all.map((upstream) => {
+    const { name, address } = upstream;
+    return createGrpcUpstream({
+      name,
+      address,
+      tls: tls.towards(upstream),
+      acceptMs,
+      maxReplyBytes: limits.replyBytes,
+    });
+  });
   const upstreams = createUpstreams(each);
   const asking = createAsking(upstreams);
   let files = new Set<string>();
@@ -145,12 +158,17 @@ export async function loadFirst(loader: ContractLoader, startMs: number, log: Lo
 
 /** The table alone, for commands that only look at it. Rejects with ContractError at once. */
 export async function openTable(config: Config): Promise<{ readonly table: Table; close(): Promise<void> }> {
-  const loader = createContractLoader(config, config.channels ? [describeChannels()] : []);
+  const tls = createTls(config, pino({ level: 'silent' }));
+  const loader = createContractLoader(config, tls, { builtIn: config.channels ? [describeChannels()] : [] });
+  const close = async (): Promise<void> => {
+    tls.close();
+    await loader.upstreams.close();
+  };
   try {
     const { table } = (await loader.load()) as Loaded;
-    return { table, close: () => loader.upstreams.close() };
+    return { table, close };
   } catch (thrown) {
-    await loader.upstreams.close();
+    await close();
     throw thrown;
   }
 }

@@ -1,12 +1,14 @@
 /** The HTTP server: listening, what its parser refuses, and closing without cutting an answer short. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type RequestListener, type Server, type ServerOptions, STATUS_CODES } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createCodec } from '../../src/codec/codec.js';
 import { badRequest, errorDetailTypes } from '../../src/details.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Config } from '../config.js';
+import type { Certificates } from '../tls/certificates.js';
 import { HttpError, headersTooLarge, httpStatus } from './error.js';
 import { type ErrorConfig, printError } from './error_body.js';
 import { createTurns } from './turns.js';
@@ -26,6 +28,8 @@ export interface Listener {
 
 export interface ListenerOptions {
   readonly config: Config;
+  /** With them https alone is spoken; default: plaintext. */
+  readonly certificates?: Certificates | undefined;
   readonly handle: RequestListener;
   /** For WebSocket handshakes; any other offer to upgrade is declined. */
   readonly upgrade: UpgradeListener;
@@ -83,7 +87,29 @@ function createParserErrorListener(http: ErrorConfig) {
   };
 }
 
-export function createListener({ config, handle, upgrade }: ListenerOptions): Listener {
+/** For the handshake of TLS, in ms. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** New certificates are those of new connections: the others go on. */
+function createHttpsServer(
+  options: ServerOptions,
+  certificates: Certificates,
+  handle: RequestListener,
+): SecureServer {
+  const pems = () => {
+    const { cert, key } = certificates.current();
+    return { ...(cert && { cert }), ...(key && { key }), minVersion: 'TLSv1.2' as const };
+  };
+  const secure = { ALPNProtocols: ['http/1.1'], handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
+  const server = createSecureServer({ ...options, ...pems(), ...secure }, handle);
+  const stop = certificates.onChange(() => server.setSecureContext(pems()));
+  server.on('close', stop);
+  // No answer could be read.
+  server.on('tlsClientError', (_, socket) => socket.destroy());
+  return server;
+}
+
+export function createListener({ config, certificates, handle, upgrade }: ListenerOptions): Listener {
   const turns = createTurns(handle);
   const options: ServerOptions = {
     maxHeaderSize: config.limits.headerBytes,
@@ -93,7 +119,10 @@ export function createListener({ config, handle, upgrade }: ListenerOptions): Li
     headersTimeout: HEADERS_TIMEOUT_MS,
     connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4,
   };
-  const server = createServer(options, turns.take);
+  const server =
+    certificates === undefined
+      ? createServer(options, turns.take)
+      : createHttpsServer(options, certificates, turns.take);
   // By default Node drops what comes after the 2,000th header, framing and identity included. Their size is limited.
   server.maxHeadersCount = 0;
   server.on('clientError', createParserErrorListener(config.http));
@@ -118,7 +147,10 @@ export function createListener({ config, handle, upgrade }: ListenerOptions): Li
   };
 }
 
-function listen(server: Server, { host, port }: Config): Promise<{ host: string; port: number }> {
+function listen(
+  server: Server | SecureServer,
+  { host, port }: Config,
+): Promise<{ host: string; port: number }> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {

@@ -1,7 +1,8 @@
 /** The innermost Invoke: one gRPC service behind one address, reached with @grpc/grpc-js. */
-import { Channel, type ChannelOptions, connectivityState, credentials } from '@grpc/grpc-js';
+import { Channel, type ChannelOptions, connectivityState } from '@grpc/grpc-js';
 import type { Invoke } from '../call.js';
 import { Code, StatusError } from '../status.js';
+import { channelCredentials, nameOptions, type UpstreamTls } from './credentials.js';
 import { watchReconnects } from './reconnect.js';
 import type { Link, Running } from './running.js';
 import { SingleReply } from './single.js';
@@ -10,8 +11,10 @@ import { StreamReply } from './stream.js';
 export interface GrpcUpstreamOptions {
   /** In messages to clients, logs and metrics. */
   readonly name: string;
-  /** `host:port`, plaintext. Never shown to a client. */
+  /** `host:port`. Never shown to a client. */
   readonly address: string;
+  /** Default: plaintext. */
+  readonly tls?: UpstreamTls | undefined;
   /** A stream whose service is silent this long counts as accepted, in ms; default 200. */
   readonly acceptMs?: number;
   /** A call that has no connection after this time is refused, in ms; default 5 s. */
@@ -49,7 +52,11 @@ export interface Upstream {
 
 export function createGrpcUpstream(options: GrpcUpstreamOptions): Upstream {
   const { name, address, acceptMs = 200, connectMs = 5_000, maxReplyBytes = 4 * 1024 * 1024 } = options;
-  const channel = new Channel(address, credentials.createInsecure(), channelOptions(options, maxReplyBytes));
+  const channel = new Channel(
+    address,
+    channelCredentials(options.tls),
+    channelOptions(options, maxReplyBytes),
+  );
   const running = new Set<Running>();
   const link: Link = { name, address, acceptMs, connectMs, maxReplyBytes, channel, running };
   let closed: StatusError | undefined;
@@ -85,6 +92,7 @@ const STATES: Readonly<Record<connectivityState, UpstreamState>> = {
 
 function channelOptions(options: GrpcUpstreamOptions, maxReplyBytes: number): ChannelOptions {
   return {
+    ...nameOptions(options.tls),
     'grpc.max_receive_message_length': maxReplyBytes,
     // The doors limit what clients send.
     'grpc.max_send_message_length': -1,
