@@ -48,6 +48,9 @@ function problems(sources: Sources, upstream = true): readonly string[] {
 describe('defaults', () => {
   it('are complete with nothing but an upstream', () => {
     expect(load({})).toEqual({
+      access: [],
+      audit: { allowed: false },
+      identity: { claims: {} },
       host: '0.0.0.0',
       port: 8080,
       dev: false,
