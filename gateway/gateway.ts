@@ -6,6 +6,7 @@ import { chain } from '../src/call.js';
 import { authorize } from '../src/policy/authorize.js';
 import { deadline } from '../src/policy/deadline.js';
 import { identity } from '../src/policy/identity.js';
+import type { CallLimit } from '../src/policy/limit.js';
 import { type Observer, observe } from '../src/policy/observe.js';
 import { strip } from '../src/policy/strip.js';
 import { Code, StatusError } from '../src/status.js';
@@ -30,6 +31,7 @@ import { createRequestReader } from './http/request.js';
 import type { Table } from './http/table.js';
 import { createTokenVerifier } from './http/token.js';
 import type { UpgradeListener } from './http/upgrade.js';
+import { openLimits } from './limits/open.js';
 import { createContractLoader, loadFirst } from './load.js';
 import { type AttachOptions, attachUpgrades } from './mount.js';
 import { createReloading, type ReloadCause, type Reloaded, type Reloading } from './reload.js';
@@ -73,14 +75,21 @@ export interface GatewayServer {
 /** For connections to end by themselves once their last answer is out, in ms. */
 const LAST_ANSWER_MS = 200;
 
+interface ChainParts {
+  readonly limit: CallLimit;
+  readonly streams: StreamState;
+  readonly upstreams: Upstreams;
+}
+
 /** What every call passes on its way to a service, outermost first. */
 function chainOf(
   { auth, stripHeaders }: Config,
   observers: readonly Observer[],
-  { streams, upstreams }: { readonly streams: StreamState; readonly upstreams: Upstreams },
+  { limit, streams, upstreams }: ChainParts,
 ) {
   const policies = [
-    observe(...observers),
+    observe(...observers, limit.observer),
+    limit.intercept,
     authorize({ leewayMs: auth.leewaySeconds * 1000 }),
     identity(),
     strip(stripHeaders),
@@ -154,14 +163,23 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
   // Connected before the first call, so that readiness tells the truth.
   upstreams.connect();
   const calls = createCallLog(log);
+  const { limits, notices, closeLimits } = await openLimits(config, { metrics, log });
   const draining = new AbortController();
   const gateway: Gateway = {
     config,
     log,
-    report: calls.failure,
-    invoke: chainOf(config, [metrics.observer, calls.observer], { streams, upstreams }),
+    report(id, error) {
+      calls.failure(id, error);
+      notices.failed(error);
+    },
+    invoke: chainOf(config, [metrics.observer, calls.observer, notices.observer], {
+      limit: limits.calls,
+      streams,
+      upstreams,
+    }),
     table: reloading.table,
-    identify: createRequestReader({ config, verify: createTokenVerifier(config.auth) }),
+    identify: limits.identify(createRequestReader({ config, verify: createTokenVerifier(config.auth) })),
+    limits: limits.sockets,
     draining: draining.signal,
     live: new Set(),
     agenda: createAgenda(),
@@ -176,7 +194,8 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     rest: createRestDoor(gateway),
     sse: createSseDoor(gateway),
     poll: createPollDoor(gateway),
-    observer: metrics,
+    observer: { ...metrics, limited: notices.failed },
+    count: limits.count,
     draining: draining.signal,
   };
   const admin = createAdmin({
@@ -191,14 +210,27 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
       },
     }),
   });
-  const handle = createDispatch({ ...dispatch, admin });
+  const counted = (serve: ReturnType<typeof createDispatch>): typeof serve => {
+    return (request, response, next) => {
+      limits.request(request, response);
+      serve(request, response, next);
+    };
+  };
+  const handle = counted(createDispatch({ ...dispatch, admin }));
   const upgrade: UpgradeListener = (request, socket, head) => {
+    limits.upgrade(request, socket);
     socket.once('close', metrics.connection('ws'));
     ws.upgrade(request, socket, head);
   };
   const claims = (path: string): boolean => path === MULTIPLEX_PATH || isRoute(gateway.table(), path);
   const detaching: (() => void)[] = [];
-  const listener = createListener({ config, handle, upgrade });
+  const listener = createListener({
+    config,
+    handle,
+    upgrade,
+    reached: notices.reached,
+    guard: limits.guard.watch,
+  });
   const drain = async (): Promise<void> => {
     const reason = new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down');
     stopWatching();
@@ -210,6 +242,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     for (const detach of detaching) detach();
     streams.end();
     await upstreams.close();
+    closeLimits();
     await closeStreams();
   };
   let closing: Promise<void> | undefined;
@@ -217,7 +250,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     listen: listener.listen,
     handle,
     upgrade,
-    middleware: createDispatch(dispatch),
+    middleware: counted(createDispatch(dispatch)),
     admin: admin.serve,
     attach(server, options) {
       const detach = attachUpgrades(server, { claims, upgrade }, options);

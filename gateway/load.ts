@@ -42,7 +42,13 @@ export function createContractLoader(config: Config, builtIn: readonly BuiltIn[]
   const { limits, timeouts, contract } = config;
   const all = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
   const each = all.map(({ name, address }) =>
-    createGrpcUpstream({ name, address, acceptMs: timeouts.acceptMs, maxReplyBytes: limits.replyBytes }),
+    createGrpcUpstream({
+      name,
+      address,
+      acceptMs: timeouts.acceptMs,
+      maxReplyBytes: limits.replyBytes,
+      maxCalls: limits.callsPerUpstream,
+    }),
   );
   const upstreams = createUpstreams(each);
   const asking = createAsking(upstreams);
