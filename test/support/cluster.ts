@@ -35,7 +35,15 @@ export async function createNode(
 ): Promise<Node> {
   const port = await freePort();
   // The ticker says at once where its streams begin; a machine that is busy must not be taken for a service that does not.
-  const known = ['--log-level', 'error', '--proto', TICKER_PROTO, '--accept-after', '5s', ...UNREACHED_LIMITS];
+  const known = [
+    '--log-level',
+    'error',
+    '--proto',
+    TICKER_PROTO,
+    '--accept-after',
+    '5s',
+    ...UNREACHED_LIMITS,
+  ];
   const args = ['--port', String(port), ...known, ...flags];
   const ready = (): Promise<boolean> =>
     fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1000) }).then(

@@ -15,9 +15,8 @@ export interface RawClient {
 export function raw(port: number, bytes: string | Uint8Array = '', from = '127.0.0.1'): RawClient {
   let text = '';
   let over = false;
-  const socket = connect({ port, host: '127.0.0.1', localAddress: from, allowHalfOpen: true }, () => {
-    if (bytes.length > 0) socket.write(bytes);
-  });
+  const socket = connect({ port, host: '127.0.0.1', localAddress: from, allowHalfOpen: true });
+  if (bytes.length > 0) socket.write(bytes);
   socket.on('data', (chunk: Buffer) => {
     text += chunk.toString('latin1');
   });
