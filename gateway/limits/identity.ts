@@ -15,12 +15,7 @@ export interface IdentityGuardOptions {
 
 /** Whether there may be something to verify, which is what costs. */
 function brings({ headers }: IncomingMessage, token: string | undefined): boolean {
-  return (
-    token !== undefined ||
-    headers.authorization !== undefined ||
-    headers.cookie !== undefined ||
-    headers['sec-websocket-protocol'] !== undefined
-  );
+  return token !== undefined || headers.authorization !== undefined || headers.cookie !== undefined;
 }
 
 /** Throws LimitError, besides what `identify` throws: an address whose tokens were refused too often has none verified for a while. */
