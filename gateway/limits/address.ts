@@ -25,7 +25,7 @@ export function addressKey(address: string | undefined): string {
 
 /** Of a request, behind `trustedHops` proxies. Without any it is that of the connection, and read once for each. */
 export function createPeerReader(trustedHops: number): (request: IncomingMessage) => string {
-  if (trustedHops > 0) return (request) => addressKey(clientAddress(request, trustedHops));
+  if (trustedHops > 0) return createForwardedReader(trustedHops);
   const known = new WeakMap<object, string>();
   return ({ socket }) => {
     let key = known.get(socket);
@@ -33,6 +33,27 @@ export function createPeerReader(trustedHops: number): (request: IncomingMessage
       key = addressKey(socket.remoteAddress);
       known.set(socket, key);
     }
+    return key;
+  };
+}
+
+/** Headers that are remembered, and how long one may be for that: reading one costs 2 us. */
+const HEADERS = 2_000;
+const HEADER_LENGTH = 100;
+
+function createForwardedReader(hops: number): (request: IncomingMessage) => string {
+  const known = new Map<string, string>();
+  return (request) => {
+    const header = request.headers['x-forwarded-for'];
+    const text = typeof header === 'string' ? header : '';
+    const found = known.get(text);
+    if (found !== undefined) return found;
+    const address = clientAddress(request, hops);
+    const key = addressKey(address);
+    // Where the header says nothing, it is the connection that does, and that is another one each time.
+    if (text === '' || text.length > HEADER_LENGTH || address === request.socket.remoteAddress) return key;
+    if (known.size >= HEADERS) known.clear();
+    known.set(text, key);
     return key;
   };
 }
