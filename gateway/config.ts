@@ -16,6 +16,8 @@ import {
   mergeSources,
   type ReadFile,
 } from './config/sources.js';
+import { tlsProblems } from './config/tls_problems.js';
+import type { TlsConfig } from './config/tls_types.js';
 import type { Config } from './config/types.js';
 import { applyProfile } from './profile.js';
 
@@ -81,7 +83,11 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
   if (stream.problem !== undefined) problems.push(`${secretPlace(parsed.data, merged)}: ${stream.problem}`);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
   problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
-  problems.push(...corsProblems(config, merged), ...captureProblems(config, merged));
+  problems.push(
+    ...corsProblems(config, merged),
+    ...captureProblems(config, merged),
+    ...tlsProblems(config, merged),
+  );
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
 }
@@ -110,7 +116,7 @@ type ResolvedKey = KeyResult & { readonly place: string };
 
 /** What development mode adds, and the defaults that depend on other settings. */
 function complete(
-  { host, auth, upstreams, streams, ...rest }: ParsedConfig,
+  { host, tls, auth, upstreams, streams, ...rest }: ParsedConfig,
   keys: readonly ResolvedKey[],
   secret: string | undefined,
 ): Config {
@@ -120,6 +126,8 @@ function complete(
   return {
     ...rest,
     streams: { ...times, ...(secret === undefined ? {} : { secret }) },
+    // A certificate without its key, or the other way around, is told of below.
+    ...(tls === undefined ? {} : { tls: tls as TlsConfig }),
     host: host ?? (rest.dev ? '127.0.0.1' : '0.0.0.0'),
     upstreams: upstreams.map(({ name, ...upstream }, index) => ({
       name: name ?? `u${index + 1}`,

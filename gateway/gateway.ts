@@ -37,6 +37,7 @@ import { type AttachOptions, attachUpgrades } from './mount.js';
 import { createReloading, type ReloadCause, type Reloaded, type Reloading } from './reload.js';
 import { watchContract } from './reload_watch.js';
 import { openStreamState, registerStreamState, type StreamState } from './stream_state.js';
+import { createTls, type Tls } from './tls/tls.js';
 
 export type { ContractChange } from '../src/contract/diff.js';
 export * from '../src/index.js';
@@ -120,9 +121,9 @@ interface Telling {
 }
 
 /** Opens the contract; what it is served with is closed when it cannot be. */
-async function openContract(config: Config, builtIn: readonly BuiltIn[], to: Telling) {
+async function openContract(config: Config, tls: Tls, builtIn: readonly BuiltIn[], to: Telling) {
   const { metrics, log } = to;
-  const loader = createContractLoader(config, builtIn);
+  const loader = createContractLoader(config, tls, builtIn);
   const first = await loadFirst(loader, config.timeouts.startMs, log).catch(async (thrown: unknown) => {
     await loader.upstreams.close();
     throw thrown as Error;
@@ -144,16 +145,21 @@ async function openContract(config: Config, builtIn: readonly BuiltIn[], to: Tel
 export async function createGateway(config: Config): Promise<GatewayServer> {
   const log = pino({ level: config.logLevel });
   const metrics = createMetrics();
-  const streams = await openStreamState(config, log);
+  const tls = createTls(config, log);
+  const streams = await openStreamState(config, log).catch((thrown: unknown) => {
+    tls.close();
+    throw thrown as Error;
+  });
   registerStreamState(metrics.registry, streams);
   const builtIn: ChannelsServer[] = [];
   const closeStreams = async (): Promise<void> => {
     await Promise.all(builtIn.map((server) => server.close()));
     await streams.close();
+    tls.close();
   };
   const open = async () => {
     if (config.channels) builtIn.push(await startChannelsServer(config, streams.broker, log));
-    return openContract(config, builtIn, { metrics, log });
+    return openContract(config, tls, builtIn, { metrics, log });
   };
   const { reloading, upstreams, stopWatching } = await open().catch(async (thrown: unknown) => {
     streams.end();
@@ -226,6 +232,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
   const detaching: (() => void)[] = [];
   const listener = createListener({
     config,
+    certificates: tls.own,
     handle,
     upgrade,
     reached: notices.reached,
@@ -257,7 +264,10 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
       detaching.push(detach);
       return detach;
     },
-    reload: reloading.reload,
+    reload(cause) {
+      tls.look();
+      return reloading.reload(cause);
+    },
     table: gateway.table,
     log,
     close: () => {

@@ -1,6 +1,6 @@
 /** From the configuration to the upstreams and the tables of what they serve, now and whenever the contract changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from 'pino';
+import { type Logger, pino } from 'pino';
 import { ContractError, printProblem } from '../src/contract/contract.js';
 import type { Described } from '../src/contract/described.js';
 import { buildContract, describeContract, fingerprintOf } from '../src/contract/load.js';
@@ -11,6 +11,7 @@ import { type BuiltIn, describeChannels } from './channels.js';
 import type { Config, UpstreamConfig } from './config.js';
 import { OWN_PATHS } from './http/own_paths.js';
 import { buildTable, type Table } from './http/table.js';
+import { createTls, type Tls } from './tls/tls.js';
 
 export interface Loaded {
   readonly table: Table;
@@ -38,18 +39,25 @@ export interface ContractLoader {
 }
 
 /** Connects to nothing yet. `builtIn`: services besides those of the configured upstreams. */
-export function createContractLoader(config: Config, builtIn: readonly BuiltIn[] = []): ContractLoader {
+export function createContractLoader(
+  config: Config,
+  tls: Pick<Tls, 'towards'>,
+  builtIn: readonly BuiltIn[] = [],
+): ContractLoader {
   const { limits, timeouts, contract } = config;
-  const all = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
-  const each = all.map(({ name, address }) =>
-    createGrpcUpstream({
+  const all: readonly UpstreamConfig[] = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
+  const { acceptMs } = timeouts;
+  const each = all.map((upstream) => {
+    const { name, address } = upstream;
+    return createGrpcUpstream({
       name,
       address,
-      acceptMs: timeouts.acceptMs,
+      tls: tls.towards(upstream),
+      acceptMs,
       maxReplyBytes: limits.replyBytes,
       maxCalls: limits.callsPerUpstream,
-    }),
-  );
+    });
+  });
   const upstreams = createUpstreams(each);
   const asking = createAsking(upstreams);
   let files = new Set<string>();
@@ -135,12 +143,17 @@ export async function loadFirst(loader: ContractLoader, startMs: number, log: Lo
 
 /** The table alone, for commands that only look at it. Rejects with ContractError at once. */
 export async function openTable(config: Config): Promise<{ readonly table: Table; close(): Promise<void> }> {
-  const loader = createContractLoader(config, config.channels ? [describeChannels()] : []);
+  const tls = createTls(config, pino({ level: 'silent' }));
+  const loader = createContractLoader(config, tls, config.channels ? [describeChannels()] : []);
+  const close = async (): Promise<void> => {
+    tls.close();
+    await loader.upstreams.close();
+  };
   try {
     const { table } = (await loader.load()) as Loaded;
-    return { table, close: () => loader.upstreams.close() };
+    return { table, close };
   } catch (thrown) {
-    await loader.upstreams.close();
+    await close();
     throw thrown;
   }
 }

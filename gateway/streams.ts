@@ -14,6 +14,11 @@ export interface StreamsConfig {
   readonly patienceMs: number;
   /** The longest wait of a long poll, in ms; default 60 s. */
   readonly pollMaxMs: number;
+  /**
+   * What all logs in the memory of this node may take together, in bytes; default 256 MiB. Those of `memory` and those of streams that are
+   * shared on one node alone have as much each.
+   */
+  readonly memoryBytes: number;
   /** How long the numbers of acknowledged WebSocket messages are remembered, in ms; default 1 h. */
   readonly ackTtlMs: number;
 }

@@ -130,6 +130,7 @@ describe('defaults', () => {
         leaseMs: 6_000,
         patienceMs: 30_000,
         pollMaxMs: 60_000,
+        memoryBytes: 268_435_456,
         ackTtlMs: 3_600_000,
       },
       channels: false,

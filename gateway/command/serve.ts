@@ -41,7 +41,7 @@ async function start(config: Config, io: Io): Promise<GatewayServer> {
     await gateway.close();
     throw new ConfigError([`cannot listen on ${printAddress(config)}: ${listenReason(thrown)}`], false);
   });
-  const url = `http://${printAddress({ host, port })}`;
+  const url = `${config.tls === undefined ? 'http' : 'https'}://${printAddress({ host, port })}`;
   gateway.log.info(
     { url, methods: gateway.table().contract.methods.length, version: version() },
     'listening',

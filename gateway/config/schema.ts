@@ -6,6 +6,7 @@ import { channelRules, RULE_KEYS } from './channel_rules.js';
 import { boolean, duration, header, leaf, oneOf, size, text, texts, whole } from './leaves.js';
 import { limits, timeouts } from './limits_schema.js';
 import { broker, streams } from './stream_schema.js';
+import { TLS_KEYS, tls } from './tls_schema.js';
 import { UPSTREAM_KEYS, upstream } from './upstream_schema.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -45,6 +46,7 @@ const route = z.strictObject({
 export const SCHEMA = z.strictObject({
   host: text('a host name or address').optional(),
   port: whole('a port', 0, 65535).default(8080),
+  tls: tls.optional(),
   dev: boolean().default(false),
   upstreams: z.array(upstream).default([]),
   contract: z
@@ -139,6 +141,7 @@ const KEYS_BY_SECTION: Readonly<Record<string, readonly string[]>> = {
   ),
   ...AUTH_KEYS,
   ...UPSTREAM_KEYS,
+  ...TLS_KEYS,
   routes: Object.keys(route.shape),
   'routes.json': Object.keys(JSON_OPTIONS),
   ...RULE_KEYS,

@@ -49,6 +49,21 @@ const BASIC: readonly Setting[] = [
     default: String(DEFAULTS.port),
   },
   {
+    flag: 'tls-cert',
+    value: 'FILE',
+    path: ['tls', 'certFile'],
+    env: ['TIDEGATE_TLS_CERT'],
+    help: 'certificate (PEM, with its chain): https and wss alone are spoken; looked at again when it is renewed',
+    default: 'plaintext',
+  },
+  {
+    flag: 'tls-key',
+    value: 'FILE',
+    path: ['tls', 'keyFile'],
+    env: ['TIDEGATE_TLS_KEY'],
+    help: 'key of the certificate (PEM)',
+  },
+  {
     flag: 'dev',
     path: ['dev'],
     env: ['TIDEGATE_DEV'],
@@ -68,7 +83,7 @@ const BASIC: readonly Setting[] = [
 const CONTRACT: readonly Setting[] = [
   {
     flag: 'upstream',
-    value: '[PREFIX=]HOST:PORT',
+    value: '[PREFIX=][grpcs://]HOST:PORT',
     repeatable: true,
     path: ['upstreams'],
     env: ['TIDEGATE_UPSTREAMS'],

@@ -172,13 +172,17 @@ function resolvePaths(tree: Tree, folder: string): void {
   for (const name of ['protos', 'includes', 'descriptors', 'serviceConfigs']) {
     if (Array.isArray(contract?.[name])) contract[name] = contract[name].map(resolve);
   }
-  const streams = tree.streams as Tree | undefined;
-  if (typeof streams === 'object' && 'secretFile' in streams)
-    streams.secretFile = resolve(streams.secretFile);
-  const keys = (tree.auth as Tree | undefined)?.keys;
-  if (!Array.isArray(keys)) return;
-  for (const key of keys as (Tree | undefined)[]) {
-    if (typeof key === 'object' && 'keyFile' in key) key.keyFile = resolve(key.keyFile);
+  eachNode(tree, (node) => {
+    for (const name of Object.keys(node)) if (name.endsWith('File')) node[name] = resolve(node[name]);
+  });
+}
+
+/** Every mapping of a tree, its root too. */
+function eachNode(value: unknown, visit: (node: Tree) => void): void {
+  if (Array.isArray(value)) for (const entry of value) eachNode(entry, visit);
+  else if (typeof value === 'object' && value !== null) {
+    visit(value as Tree);
+    for (const entry of Object.values(value)) eachNode(entry, visit);
   }
 }
 

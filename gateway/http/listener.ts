@@ -1,12 +1,14 @@
 /** The HTTP server: listening, what its parser refuses, and closing without cutting an answer short. */
 import { randomUUID } from 'node:crypto';
 import { createServer, type RequestListener, type Server, type ServerOptions, STATUS_CODES } from 'node:http';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createCodec } from '../../src/codec/codec.js';
 import { badRequest, errorDetailTypes } from '../../src/details.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Config } from '../config.js';
+import type { Certificates } from '../tls/certificates.js';
 import { HttpError, headersTooLarge, httpStatus } from './error.js';
 import { type ErrorConfig, printError } from './error_body.js';
 import { createTurns } from './turns.js';
@@ -27,13 +29,15 @@ export interface Listener {
 
 export interface ListenerOptions {
   readonly config: Config;
+  /** With them https alone is spoken; default: plaintext. */
+  readonly certificates?: Certificates | undefined;
   readonly handle: RequestListener;
   /** For WebSocket handshakes; any other offer to upgrade is declined. */
   readonly upgrade: UpgradeListener;
   /** Told of headers that are too large or too slow; default: nobody. */
   readonly reached?: (limit: string) => void;
   /** Called with the server before it listens. */
-  readonly guard?: (server: Server) => void;
+  readonly guard?: (server: Server | SecureServer) => void;
 }
 
 /** The parts of HTTP that a parser's error is about; of the others nothing is known but that it is no HTTP. */
@@ -93,8 +97,30 @@ function createParserErrorListener(http: ErrorConfig, reached: (limit: string) =
   };
 }
 
+/** For the handshake of TLS, in ms. */
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+
+/** New certificates are those of new connections: the others go on. */
+function createHttpsServer(
+  options: ServerOptions,
+  certificates: Certificates,
+  handle: RequestListener,
+): SecureServer {
+  const pems = () => {
+    const { cert, key } = certificates.current();
+    return { ...(cert && { cert }), ...(key && { key }), minVersion: 'TLSv1.2' as const };
+  };
+  const secure = { ALPNProtocols: ['http/1.1'], handshakeTimeout: HANDSHAKE_TIMEOUT_MS };
+  const server = createSecureServer({ ...options, ...pems(), ...secure }, handle);
+  const stop = certificates.onChange(() => server.setSecureContext(pems()));
+  server.on('close', stop);
+  // No answer could be read.
+  server.on('tlsClientError', (_, socket) => socket.destroy());
+  return server;
+}
+
 export function createListener(given: ListenerOptions): Listener {
-  const { config, handle, upgrade, reached = () => {}, guard } = given;
+  const { config, certificates, handle, upgrade, reached = () => {}, guard } = given;
   const { headersMs, keepAliveMs } = config.timeouts;
   const turns = createTurns(handle);
   const options: ServerOptions = {
@@ -106,7 +132,10 @@ export function createListener(given: ListenerOptions): Listener {
     connectionsCheckingInterval: checkEveryMs(headersMs),
     keepAliveTimeout: keepAliveMs,
   };
-  const server = createServer(options, turns.take);
+  const server =
+    certificates === undefined
+      ? createServer(options, turns.take)
+      : createHttpsServer(options, certificates, turns.take);
   // By default Node drops what comes after the 2,000th header, framing and identity included. Their size is limited.
   server.maxHeadersCount = 0;
   server.on('clientError', createParserErrorListener(config.http, reached));
@@ -137,7 +166,10 @@ function checkEveryMs(headersMs: number): number {
   return Math.min(Math.max(headersMs / 4, CHECK_AT_LEAST_MS), CHECK_AT_MOST_MS);
 }
 
-function listen(server: Server, { host, port }: Config): Promise<{ host: string; port: number }> {
+function listen(
+  server: Server | SecureServer,
+  { host, port }: Config,
+): Promise<{ host: string; port: number }> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {

@@ -1,5 +1,6 @@
 /** How many connections a server has, in all and from one address: what is too much is turned away before anything is read of it. */
 import type { Server } from 'node:http';
+import type { Server as SecureServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { retryInfo } from '../../src/details.js';
 import { Tally } from '../../src/policy/limit.js';
@@ -21,7 +22,7 @@ export interface GuardOptions {
 
 export interface ConnectionGuard {
   /** Turns away what is too much on this server, from now on. */
-  watch(server: Server): void;
+  watch(server: Server | SecureServer): void;
   /** Connections that are open. */
   readonly open: () => number;
 }
@@ -32,7 +33,7 @@ const MOST_LEAVING = 256;
 const LEAVE_MS = 500;
 const RETRY_SECONDS = 2;
 
-const isEncrypted = (server: Server): boolean => server.listenerCount('secureConnection') > 0;
+const isEncrypted = (server: Server | SecureServer): boolean => server.listenerCount('secureConnection') > 0;
 
 export function createConnectionGuard({ total, perAddress, http, reached }: GuardOptions): ConnectionGuard {
   /** By connection: the address it is counted under. */

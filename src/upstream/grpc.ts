@@ -1,8 +1,9 @@
 /** The innermost Invoke: one gRPC service behind one address, reached with @grpc/grpc-js. */
-import { Channel, type ChannelOptions, connectivityState, credentials } from '@grpc/grpc-js';
+import { Channel, type ChannelOptions, connectivityState } from '@grpc/grpc-js';
 import type { Invoke } from '../call.js';
 import { retryInfo } from '../details.js';
 import { Code, StatusError } from '../status.js';
+import { channelCredentials, nameOptions, type UpstreamTls } from './credentials.js';
 import { watchReconnects } from './reconnect.js';
 import type { Link, Running } from './running.js';
 import { SingleReply } from './single.js';
@@ -11,8 +12,10 @@ import { StreamReply } from './stream.js';
 export interface GrpcUpstreamOptions {
   /** In messages to clients, logs and metrics. */
   readonly name: string;
-  /** `host:port`, plaintext. Never shown to a client. */
+  /** `host:port`. Never shown to a client. */
   readonly address: string;
+  /** Default: plaintext. */
+  readonly tls?: UpstreamTls | undefined;
   /** A stream whose service is silent this long counts as accepted, in ms; default 200. */
   readonly acceptMs?: number;
   /** A call that has no connection after this time is refused, in ms; default 5 s. */
@@ -56,7 +59,11 @@ const BUSY_MS = 1000;
 export function createGrpcUpstream(options: GrpcUpstreamOptions): Upstream {
   const { name, address, acceptMs = 200, connectMs = 5_000, maxReplyBytes = 4 * 1024 * 1024 } = options;
   const maxCalls = options.maxCalls || Number.POSITIVE_INFINITY;
-  const channel = new Channel(address, credentials.createInsecure(), channelOptions(options, maxReplyBytes));
+  const channel = new Channel(
+    address,
+    channelCredentials(options.tls),
+    channelOptions(options, maxReplyBytes),
+  );
   const running = new Set<Running>();
   const link: Link = { name, address, acceptMs, connectMs, maxReplyBytes, channel, running };
   let closed: StatusError | undefined;
@@ -101,6 +108,7 @@ const STATES: Readonly<Record<connectivityState, UpstreamState>> = {
 
 function channelOptions(options: GrpcUpstreamOptions, maxReplyBytes: number): ChannelOptions {
   return {
+    ...nameOptions(options.tls),
     'grpc.max_receive_message_length': maxReplyBytes,
     // The doors limit what clients send.
     'grpc.max_send_message_length': -1,
