@@ -1,6 +1,11 @@
 /** Connections in numbers, and clients that are slow on purpose: what they hold is bounded, and everybody else is served. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import * as tls from 'node:tls';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type RunningGateway, startGateway } from '../support/gateway.js';
 import { PROBE_PROTO, type Probe, startProbe } from '../support/probe.js';
 import { get, limited, type RawClient, raw, statusOf } from '../support/security/attack.js';
@@ -123,6 +128,32 @@ describe('a connection flood', () => {
     await reset;
     clearInterval(writing);
   });
+
+  test.skipIf(spawnSync('openssl', ['version']).status !== 0)(
+    'on TLS is cut before the handshake',
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'tidegate-tls-'));
+      const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+      onTestFinished(() => rmSync(folder, { recursive: true }));
+      const made = `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout ${key} -out ${cert}`;
+      expect(spawnSync('openssl', made.split(' ')).status).toBe(0);
+      const port = await start('--connections-per-address', '2', '--tls-cert', cert, '--tls-key', key);
+      const secure = (): Promise<string> =>
+        new Promise((resolve) => {
+          let text = '';
+          const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false }, () =>
+            socket.write(get('/v1/probe/ok')),
+          );
+          socket.on('data', (data) => {
+            text += data.toString();
+            resolve(text.slice(9, 12));
+          });
+          socket.on('error', () => resolve('cut')).on('close', () => resolve('cut'));
+          onTestFinished(() => void socket.destroy());
+        });
+      expect([await secure(), await secure(), await secure()]).toEqual(['200', '200', 'cut']);
+    },
+  );
 
   test('that comes and goes is counted to zero', async () => {
     const port = await start('--connections-per-address', '50');
