@@ -133,7 +133,7 @@ export interface Config {
   readonly trustedHops: number;
   /** Headers, in lower case, that no service receives, besides those that never reach one; default none. */
   readonly stripHeaders: readonly string[];
-  /** `memory` (also undefined), or the URL of the Redis server that the nodes of a cluster share. May hold a password. */
+  /** `memory` (also undefined), or the URL of the Redis or NATS server that the nodes of a cluster share. May hold a password. */
   readonly broker?: string | undefined;
   readonly streams: StreamsConfig;
   /** Whether the built-in Channels service is served; default false. */
