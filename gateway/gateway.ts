@@ -4,6 +4,7 @@ import type { Server as SecureServer } from 'node:https';
 import { type Logger, pino } from 'pino';
 import { chain } from '../src/call.js';
 import { deadline } from '../src/policy/deadline.js';
+import type { CallLimit } from '../src/policy/limit.js';
 import { type Observer, observe } from '../src/policy/observe.js';
 import { strip } from '../src/policy/strip.js';
 import { Code, StatusError } from '../src/status.js';
@@ -29,6 +30,7 @@ import { createRequestReader } from './http/request.js';
 import type { Table } from './http/table.js';
 import { createTokenVerifier } from './http/token.js';
 import type { UpgradeListener } from './http/upgrade.js';
+import { openLimits } from './limits/open.js';
 import { createContractLoader, loadFirst } from './load.js';
 import { type AttachOptions, attachUpgrades } from './mount.js';
 import { createReloading, type ReloadCause, type Reloaded, type Reloading } from './reload.js';
@@ -77,11 +79,12 @@ const LAST_ANSWER_MS = 200;
 function chainOf(
   { stripHeaders }: Config,
   observers: readonly Observer[],
-  { door, access, streams, upstreams }: Layers,
+  { door, limit, access, streams, upstreams }: Layers,
 ) {
   const { authorize, judge } = access.door(door);
   const policies = [
-    observe(...observers),
+    observe(...observers, limit.observer),
+    limit.intercept,
     authorize,
     deadline(),
     judge,
@@ -95,6 +98,7 @@ function chainOf(
 interface Layers {
   /** In the audit log. */
   readonly door: string;
+  readonly limit: CallLimit;
   readonly access: Access;
   readonly streams: StreamState;
   readonly upstreams: Upstreams;
@@ -185,15 +189,22 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
   // Connected before the first call, so that readiness tells the truth.
   upstreams.connect();
   const calls = createCallLog(log);
+  const { limits, notices, closeLimits } = await openLimits(config, { metrics, log });
   const draining = new AbortController();
   const gateway: Gateway = {
     config,
     log,
-    report: calls.failure,
+    report(id, error) {
+      calls.failure(id, error);
+      notices.failed(error);
+    },
     invoke: upstreams.invoke,
     table: reloading.table,
     // What roles are worth changes with the rules, and is found when a call is authorized.
-    identify: createRequestReader({ config, verify: createTokenVerifier({ ...config.auth, roles: {} }) }),
+    identify: limits.identify(
+      createRequestReader({ config, verify: createTokenVerifier({ ...config.auth, roles: {} }) }),
+    ),
+    limits: limits.sockets,
     draining: draining.signal,
     live: new Set(),
     agenda: createAgenda(),
@@ -204,7 +215,13 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
   /** The gateway as one door sees it. */
   const through = (door: string): Gateway => ({
     ...gateway,
-    invoke: chainOf(config, [metrics.observer, calls.observer], { door, access, streams, upstreams }),
+    invoke: chainOf(config, [metrics.observer, calls.observer, notices.observer], {
+      door,
+      limit: limits.calls,
+      access,
+      streams,
+      upstreams,
+    }),
     identify: access.door(door).noting(gateway.identify),
   });
   const ws = createWebSocketDoor(through('ws'));
@@ -214,7 +231,8 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     rest: createRestDoor(through('rest')),
     sse: createSseDoor(through('sse')),
     poll: createPollDoor(through('poll')),
-    observer: metrics,
+    observer: { ...metrics, limited: notices.failed },
+    count: limits.count,
     draining: draining.signal,
   };
   const admin = createAdmin({
@@ -230,14 +248,28 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
       },
     }),
   });
-  const handle = createDispatch({ ...dispatch, admin });
+  const counted = (serve: ReturnType<typeof createDispatch>): typeof serve => {
+    return (request, response, next) => {
+      limits.request(request, response);
+      serve(request, response, next);
+    };
+  };
+  const handle = counted(createDispatch({ ...dispatch, admin }));
   const upgrade: UpgradeListener = (request, socket, head) => {
+    limits.upgrade(request, socket);
     socket.once('close', metrics.connection('ws'));
     ws.upgrade(request, socket, head);
   };
   const claims = (path: string): boolean => path === MULTIPLEX_PATH || isRoute(gateway.table(), path);
   const detaching: (() => void)[] = [];
-  const listener = createListener({ config, certificates: tls.own, handle, upgrade });
+  const listener = createListener({
+    config,
+    certificates: tls.own,
+    handle,
+    upgrade,
+    reached: notices.reached,
+    guard: limits.guard.watch,
+  });
   const drain = async (): Promise<void> => {
     const reason = new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down');
     stopWatching();
@@ -249,6 +281,7 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     for (const detach of detaching) detach();
     streams.end();
     await upstreams.close();
+    closeLimits();
     await closeStreams();
     access.close();
   };
@@ -257,7 +290,7 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     listen: listener.listen,
     handle,
     upgrade,
-    middleware: createDispatch(dispatch),
+    middleware: counted(createDispatch(dispatch)),
     admin: admin.serve,
     attach(server, options) {
       const detach = attachUpgrades(server, { claims, upgrade }, options);

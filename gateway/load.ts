@@ -68,6 +68,7 @@ export function createContractLoader(
       tls: tls.towards(upstream),
       acceptMs,
       maxReplyBytes: limits.replyBytes,
+      maxCalls: limits.callsPerUpstream,
     });
   });
   const upstreams = createUpstreams(each);

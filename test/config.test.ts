@@ -65,6 +65,19 @@ describe('defaults', () => {
         replyBytes: 4194304,
         streamsPerSocket: 100,
         queuedMessages: 64,
+        urlBytes: 8192,
+        bodyBytesPerSecond: 256,
+        connections: 20_000,
+        connectionsPerAddress: 1_000,
+        connectionsPerPrincipal: 1_000,
+        handshakesPerSecond: 1_000,
+        handshakesPerAddress: 200,
+        requestsPerSecond: 2_000,
+        messagesPerSecond: 2_000,
+        badTokensPerSecond: 100,
+        streamsPerPrincipal: 1_000,
+        callsPerUpstream: 20_000,
+        shared: true,
       },
       timeouts: {
         unaryMs: 30000,
@@ -73,6 +86,10 @@ describe('defaults', () => {
         heartbeatMs: 25000,
         helloMs: 10000,
         bodyMs: 20000,
+        headersMs: 20000,
+        keepAliveMs: 65000,
+        writeMs: 30000,
+        idleMs: 600000,
         drainMs: 10000,
         startMs: 30000,
       },
@@ -195,7 +212,9 @@ describe('sources', () => {
     for (const { env } of SETTINGS) expect(env[0]).toMatch(/^TIDEGATE_[A-Z0-9_]+$/);
   });
 
-  it.each(SETTINGS.filter(({ path }) => path?.[0] === 'limits' || path?.[0] === 'timeouts'))(
+  const isNumber = ({ value }: (typeof SETTINGS)[number]) => value !== undefined;
+  const numbers = SETTINGS.filter(isNumber);
+  it.each(numbers.filter(({ path }) => path?.[0] === 'limits' || path?.[0] === 'timeouts'))(
     'set $path by --$flag and by $env',
     ({ flag, env, path }) => {
       const settingOf = (config: Config) =>
@@ -204,6 +223,17 @@ describe('sources', () => {
       expect(settingOf(load({ env: { [env[0] as string]: '4322' } }))).toBe(4322);
     },
   );
+
+  it('refuse a limit that is no number, or too large a one', () => {
+    expect(problems({ yaml: 'limits: { requestsPerSecond: -1, connections: many }' })).toEqual([
+      "tidegate.yaml: limits.connections: expected a number between 0 and 10000000, not 'many'",
+      'tidegate.yaml: limits.requestsPerSecond: expected a number between 0 and 1000000, not -1',
+    ]);
+    expect(problems({ argv: ['--handshakes', '1000001'] })).toEqual([
+      "flag --handshakes: expected a number between 0 and 1000000, not '1000001'",
+    ]);
+    expect(load({ argv: ['--no-shared-limits'] }).limits.shared).toBe(false);
+  });
 });
 
 describe('upstreams', () => {

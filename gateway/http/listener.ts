@@ -14,8 +14,9 @@ import { type ErrorConfig, printError } from './error_body.js';
 import { createTurns } from './turns.js';
 import { declineUpgrade, isWebSocket, type UpgradeListener } from './upgrade.js';
 
-/** For a client to send the head of a request, in ms. */
-const HEADERS_TIMEOUT_MS = 20_000;
+/** Between two looks at connections whose headers do not come, in ms: at most, and at least. */
+const CHECK_AT_MOST_MS = 5_000;
+const CHECK_AT_LEAST_MS = 50;
 
 export interface Listener {
   /** Rejects with the listen error, for example EADDRINUSE. */
@@ -33,6 +34,10 @@ export interface ListenerOptions {
   readonly handle: RequestListener;
   /** For WebSocket handshakes; any other offer to upgrade is declined. */
   readonly upgrade: UpgradeListener;
+  /** Told of headers that are too large or too slow; default: nobody. */
+  readonly reached?: (limit: string) => void;
+  /** Called with the server before it listens. */
+  readonly guard?: (server: Server | SecureServer) => void;
 }
 
 /** The parts of HTTP that a parser's error is about; of the others nothing is known but that it is no HTTP. */
@@ -47,11 +52,15 @@ const PLACES: Readonly<Record<string, string>> = {
   HPE_INVALID_CHUNK_SIZE: 'body',
 };
 
+/** For answers before there is a contract, or to nobody in particular. */
+export const refusalCodec = createCodec(errorDetailTypes);
+
 function parserError({ code = '' }: NodeJS.ErrnoException): StatusError {
   if (code === 'HPE_HEADER_OVERFLOW') return headersTooLarge('headers: too large');
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
     return new HttpError(Code.DEADLINE_EXCEEDED, 'the headers of the request did not come in time', {
       http: 408,
+      limit: 'headers_timeout',
     });
   }
   const place = PLACES[code] ?? 'request';
@@ -61,9 +70,11 @@ function parserError({ code = '' }: NodeJS.ErrnoException): StatusError {
 }
 
 /** HTTP that the parser refuses, answered as far as a broken connection allows: nothing is known of what was asked. */
-function createParserErrorListener(http: ErrorConfig) {
-  const codec = createCodec(errorDetailTypes);
+function createParserErrorListener(http: ErrorConfig, reached: (limit: string) => void) {
+  const codec = refusalCodec;
   return (thrown: NodeJS.ErrnoException, socket: Duplex): void => {
+    const error = parserError(thrown);
+    if (error.limit !== undefined) reached(error.limit);
     // Behind an answer that has begun, another one would be taken for a part of it.
     const answering =
       (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent === true;
@@ -71,7 +82,6 @@ function createParserErrorListener(http: ErrorConfig) {
       socket.destroy();
       return;
     }
-    const error = parserError(thrown);
     const status = httpStatus(error);
     const id = randomUUID();
     const { type, text } = printError({ codec, http, id, error, status, shape: http.errors, path: '' });
@@ -109,15 +119,18 @@ function createHttpsServer(
   return server;
 }
 
-export function createListener({ config, certificates, handle, upgrade }: ListenerOptions): Listener {
+export function createListener(given: ListenerOptions): Listener {
+  const { config, certificates, handle, upgrade, reached = () => {}, guard } = given;
+  const { headersMs, keepAliveMs } = config.timeouts;
   const turns = createTurns(handle);
   const options: ServerOptions = {
     maxHeaderSize: config.limits.headerBytes,
     // Streams from clients last as long as they last: no limit on the time of a whole request. Node takes the limit on
     // the headers from it, so that one is named.
     requestTimeout: 0,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 4,
+    headersTimeout: headersMs,
+    connectionsCheckingInterval: checkEveryMs(headersMs),
+    keepAliveTimeout: keepAliveMs,
   };
   const server =
     certificates === undefined
@@ -125,7 +138,8 @@ export function createListener({ config, certificates, handle, upgrade }: Listen
       : createHttpsServer(options, certificates, turns.take);
   // By default Node drops what comes after the 2,000th header, framing and identity included. Their size is limited.
   server.maxHeadersCount = 0;
-  server.on('clientError', createParserErrorListener(config.http));
+  server.on('clientError', createParserErrorListener(config.http, reached));
+  guard?.(server);
   server.on('upgrade', (request, socket, head) => {
     // The connection still owes an answer, which the new protocol would be mixed with.
     if (turns.isBusy(socket)) socket.destroy();
@@ -145,6 +159,11 @@ export function createListener({ config, certificates, handle, upgrade }: Listen
       server.closeAllConnections();
     },
   };
+}
+
+function checkEveryMs(headersMs: number): number {
+  if (headersMs === 0) return CHECK_AT_MOST_MS;
+  return Math.min(Math.max(headersMs / 4, CHECK_AT_LEAST_MS), CHECK_AT_MOST_MS);
 }
 
 function listen(
