@@ -49,7 +49,7 @@ export interface Gateway {
   readonly log: Logger;
   /** Logs an error that may have come up outside the chain, unless the chain has logged it already. */
   readonly report: (id: string, error: StatusError) => void;
-  /** The whole chain: observe, authorize, identity, deadline, upstream. */
+  /** The whole chain: observe, authorize, deadline, rules about the request, shared streams, identity, upstream. */
   readonly invoke: Invoke;
   /** The table in force. It may be replaced between two calls; a call keeps the one it began with. */
   readonly table: () => Table;
