@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { suggest } from '../src/nearest.js';
+import { accessProblems } from './config/access_problems.js';
 import type { KeyConfig } from './config/auth_types.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
 import { freeze } from './config/freeze.js';
@@ -21,6 +22,13 @@ import type { TlsConfig } from './config/tls_types.js';
 import type { Config } from './config/types.js';
 import { applyProfile } from './profile.js';
 
+export type {
+  AccessRuleConfig,
+  AuditConfig,
+  ExternalConfig,
+  IdentityConfig,
+  IdentityTokenConfig,
+} from './config/access_types.js';
 export type { AuthConfig, KeyConfig } from './config/auth_types.js';
 export type { LimitsConfig, TimeoutsConfig } from './config/limits_types.js';
 export type {
@@ -79,7 +87,7 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
   }
   const keys = keysOf(parsed.data, merged).map(({ place, key }) => ({ place, ...resolveKey(key, readFile) }));
   const stream = resolveSecret(parsed.data.streams, readFile);
-  const config = complete(parsed.data, keys, stream.secret);
+  const config = { ...complete(parsed.data, keys, stream.secret), ...(merged.file && { file: merged.file }) };
   if (stream.problem !== undefined) problems.push(`${secretPlace(parsed.data, merged)}: ${stream.problem}`);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
   problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
@@ -87,6 +95,7 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
     ...corsProblems(config, merged),
     ...captureProblems(config, merged),
     ...tlsProblems(config, merged),
+    ...accessProblems(config, merged),
   );
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
@@ -142,6 +151,8 @@ function complete(
       ...(audience === undefined ? {} : { audience }),
       leewaySeconds,
       roles: { ...(rest.dev ? { admin: ['*'] } : {}), ...auth.roles },
+      ...(Object.keys(auth.inherits).length > 0 && { inherits: auth.inherits }),
+      ...(auth.external && { external: auth.external }),
     },
   };
 }

@@ -5,8 +5,11 @@ import { ContractError, printProblem } from '../src/contract/contract.js';
 import type { Described } from '../src/contract/described.js';
 import { buildContract, describeContract, fingerprintOf } from '../src/contract/load.js';
 import { describeByReflection } from '../src/contract/reflection.js';
+import type { Grants } from '../src/policy/grants.js';
 import { createGrpcUpstream } from '../src/upstream/grpc.js';
 import { createUpstreams, type Upstreams } from '../src/upstream/upstreams.js';
+import { createRulesReader, fingerprintWith, grantsOf } from './access/reread.js';
+import { withAccess } from './access/rules.js';
 import { type BuiltIn, describeChannels } from './channels.js';
 import type { Config, UpstreamConfig } from './config.js';
 import { OWN_PATHS } from './http/own_paths.js';
@@ -15,7 +18,9 @@ import { createTls, type Tls } from './tls/tls.js';
 
 export interface Loaded {
   readonly table: Table;
-  /** Equal for equal contracts: see fingerprintOf. */
+  /** What roles are worth while this table is in force. */
+  readonly grants: Grants;
+  /** Equal for equal contracts with equal rules: see fingerprintOf. */
   readonly fingerprint: string;
 }
 
@@ -38,12 +43,20 @@ export interface ContractLoader {
   readonly silent: () => readonly string[];
 }
 
-/** Connects to nothing yet. `builtIn`: services besides those of the configured upstreams. */
+export interface LoaderOptions {
+  /** Services besides those of the configured upstreams. */
+  readonly builtIn?: readonly BuiltIn[];
+  /** The configuration as it is now, for its roles and its rules about access; see access/reread.ts. */
+  readonly reread?: (() => Config) | undefined;
+}
+
+/** Connects to nothing yet. */
 export function createContractLoader(
   config: Config,
   tls: Pick<Tls, 'towards'>,
-  builtIn: readonly BuiltIn[] = [],
+  { builtIn = [], reread }: LoaderOptions = {},
 ): ContractLoader {
+  const reader = createRulesReader(config, reread);
   const { limits, timeouts, contract } = config;
   const all: readonly UpstreamConfig[] = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
   const { acceptMs } = timeouts;
@@ -72,15 +85,18 @@ export function createContractLoader(
       const parts = builtIn.map(({ described }) => described);
       const sources = { ...contract, upstreams: all, builtIn: parts, reflect: asking.ask };
       const description = await describeContract(sources, (path) => files.add(path));
-      const fingerprint = fingerprintOf(description);
+      if (config.file !== undefined && reread !== undefined) files.add(config.file);
+      const rules = reader.read();
+      const fingerprint = fingerprintWith(fingerprintOf(description), rules);
       if (fingerprint === known && description.problems.length === 0) return undefined;
-      const table = buildTable(buildContract(description, all), config.json, {
+      const built = withAccess(buildContract(description, all), { ...config, access: rules.access });
+      const table = buildTable(built, config.json, {
         duplicates: contract.duplicateRoutes,
         http: config.http,
         routes: config.routes,
         own: OWN_PATHS,
       });
-      return { table, fingerprint };
+      return { table, grants: grantsOf(rules), fingerprint };
     },
     files: () => files,
     since: () => since,
@@ -144,7 +160,7 @@ export async function loadFirst(loader: ContractLoader, startMs: number, log: Lo
 /** The table alone, for commands that only look at it. Rejects with ContractError at once. */
 export async function openTable(config: Config): Promise<{ readonly table: Table; close(): Promise<void> }> {
   const tls = createTls(config, pino({ level: 'silent' }));
-  const loader = createContractLoader(config, tls, config.channels ? [describeChannels()] : []);
+  const loader = createContractLoader(config, tls, { builtIn: config.channels ? [describeChannels()] : [] });
   const close = async (): Promise<void> => {
     tls.close();
     await loader.upstreams.close();

@@ -48,6 +48,9 @@ function problems(sources: Sources, upstream = true): readonly string[] {
 describe('defaults', () => {
   it('are complete with nothing but an upstream', () => {
     expect(load({})).toEqual({
+      access: [],
+      audit: { allowed: false },
+      identity: { claims: {} },
       host: '0.0.0.0',
       port: 8080,
       dev: false,
@@ -614,9 +617,11 @@ describe('streams', () => {
   it('have a broker by its URL, whose password no problem shows', () => {
     expect(load({ argv: ['--broker', 'redis://:pass@host:6379'] }).broker).toBe('redis://:pass@host:6379');
     expect(load({ env: { TIDEGATE_BROKER: 'rediss://host' } }).broker).toBe('rediss://host');
+    expect(load({ argv: ['--broker', 'nats://u:p@host:4222'] }).broker).toBe('nats://u:p@host:4222');
+    expect(load({ argv: ['--broker', 'tls://host'] }).broker).toBe('tls://host');
     expect(load({ argv: ['--broker', 'memory'] }).broker).toBe('memory');
     const expected =
-      'expected memory, or an URL that begins with redis:// or rediss:// and has a host; in its password @ / ? # and % are written %40 %2F %3F %23 and %25';
+      'expected memory, or an URL that begins with redis://, rediss://, nats:// or tls:// and has a host; in its password @ / ? # and % are written %40 %2F %3F %23 and %25';
     const wrong = [
       'amqp://u:pass@host',
       'host:6379',
@@ -629,6 +634,9 @@ describe('streams', () => {
       'redis://pa#ss@host',
       'redis://pa/ss@host',
       'redis://user:1?pass@host',
+      'nats://',
+      'nats:user:pass@host',
+      'nats://user:1/pass@host:4222',
     ];
     for (const url of wrong)
       expect(problems({ argv: ['--broker', url] })).toEqual([`flag --broker: ${expected}`]);

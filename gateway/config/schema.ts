@@ -1,6 +1,7 @@
 /** What a configuration may hold: the syntax, the limits and the default of every setting. */
 import { z } from 'zod';
 import { PROFILES, presetOf } from '../profile.js';
+import { ACCESS_KEYS, access, audit, identity } from './access_schema.js';
 import { AUTH_KEYS, auth } from './auth_schema.js';
 import { channelRules, RULE_KEYS } from './channel_rules.js';
 import { boolean, duration, header, leaf, oneOf, size, text, texts, whole } from './leaves.js';
@@ -60,6 +61,9 @@ export const SCHEMA = z.strictObject({
     })
     .prefault({}),
   auth,
+  access,
+  identity,
+  audit,
   json: z
     .strictObject({
       emitDefaults: JSON_OPTIONS.emitDefaults.default(presetOf('json.emitDefaults')),
@@ -140,6 +144,7 @@ const KEYS_BY_SECTION: Readonly<Record<string, readonly string[]>> = {
     ]),
   ),
   ...AUTH_KEYS,
+  ...ACCESS_KEYS,
   ...UPSTREAM_KEYS,
   ...TLS_KEYS,
   routes: Object.keys(route.shape),

@@ -1,4 +1,5 @@
 /** Every setting that has a flag or an environment variable: one table for the parser, the merge and the help. */
+import { ACCESS } from './access_settings.js';
 import { AUTH } from './auth_settings.js';
 import { HTTP } from './http_settings.js';
 import { LIMITS } from './limit_settings.js';
@@ -181,7 +182,7 @@ export interface SettingGroup {
 export const SETTING_GROUPS: readonly SettingGroup[] = [
   { title: 'General', settings: BASIC },
   { title: 'Contract and services', settings: CONTRACT },
-  { title: 'Who may call', settings: AUTH },
+  { title: 'Who may call', settings: [...AUTH, ...ACCESS] },
   { title: 'HTTP', settings: HTTP },
   { title: 'JSON output', settings: JSON_OUTPUT },
   { title: 'Streams', settings: STREAMS },

@@ -3,12 +3,12 @@ import { z } from 'zod';
 import { duration, hiddenLeaf, MIB, size, text } from './leaves.js';
 import { printDuration } from './units.js';
 
-const SCHEMES = new Set(['redis:', 'rediss:']);
+const SCHEMES = new Set(['redis:', 'rediss:', 'nats:', 'tls:']);
 const HOUR_MS = 3_600_000;
 
 /** `memory`, or the URL of a server. */
 export const broker = hiddenLeaf(
-  'memory, or an URL that begins with redis:// or rediss:// and has a host; in its password @ / ? # and % are written %40 %2F %3F %23 and %25',
+  'memory, or an URL that begins with redis://, rediss://, nats:// or tls:// and has a host; in its password @ / ? # and % are written %40 %2F %3F %23 and %25',
   (value) => (typeof value === 'string' && (value === 'memory' || isBrokerUrl(value)) ? value : undefined),
 );
 

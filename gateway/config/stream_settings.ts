@@ -22,7 +22,7 @@ export const STREAMS: readonly Setting[] = [
     value: 'URL',
     path: ['broker'],
     env: ['TIDEGATE_BROKER'],
-    help: 'where the nodes of a cluster share streams: redis://HOST:PORT, or rediss with TLS',
+    help: 'where the nodes of a cluster share streams: redis://HOST:PORT or nats://HOST:PORT, with TLS rediss or tls',
     default: 'memory: this node alone',
   },
   {

@@ -2,6 +2,7 @@
 import type { JsonOptions } from '../../src/codec/codec.js';
 import type { HttpOptions, Profile } from '../profile.js';
 import type { StreamsConfig } from '../streams.js';
+import type { AccessRuleConfig, AuditConfig, IdentityConfig } from './access_types.js';
 import type { AuthConfig } from './auth_types.js';
 import type { ChannelRuleConfig } from './channel_rules.js';
 import type { LimitsConfig, TimeoutsConfig } from './limits_types.js';
@@ -110,6 +111,12 @@ export interface Config {
   readonly upstreams: readonly UpstreamConfig[];
   readonly contract: ContractConfig;
   readonly auth: AuthConfig;
+  /** Who may call which methods, beside the contract. Of several rules that match, the later decides; default none. */
+  readonly access: readonly AccessRuleConfig[];
+  readonly identity: IdentityConfig;
+  readonly audit: AuditConfig;
+  /** The YAML file that it was read from, if any. */
+  readonly file?: string | undefined;
   readonly json: JsonOptions;
   readonly limits: LimitsConfig;
   readonly timeouts: TimeoutsConfig;
@@ -126,7 +133,7 @@ export interface Config {
   readonly trustedHops: number;
   /** Headers, in lower case, that no service receives, besides those that never reach one; default none. */
   readonly stripHeaders: readonly string[];
-  /** `memory` (also undefined), or the URL of the Redis server that the nodes of a cluster share. May hold a password. */
+  /** `memory` (also undefined), or the URL of the Redis or NATS server that the nodes of a cluster share. May hold a password. */
   readonly broker?: string | undefined;
   readonly streams: StreamsConfig;
   /** Whether the built-in Channels service is served; default false. */

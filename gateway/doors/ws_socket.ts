@@ -1,6 +1,7 @@
 /** A WebSocket as the rest of the door sees it: sends that say when to go on, and a client that may leave. */
 import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
+import { DirectWriter } from '../http/direct_write.js';
 import type { Meter } from './door.js';
 import { Close } from './ws_close.js';
 
@@ -69,21 +70,26 @@ export class ClosingWebSocket extends WebSocket {
   override close(code?: number, reason?: string | Buffer): void {
     const before = this.readyState;
     super.close(code, reason);
+    this.line?.shut();
     if (before === WebSocket.OPEN) this.emit('closing');
   }
 }
 
 /** One object for each socket, without closures of its own: an idle one is held for hours. */
-class Line implements Socket {
-  private drained: Promise<void> | undefined;
+class Line extends DirectWriter implements Socket {
+  private sent: Promise<void> | undefined;
   private release: (() => void) | undefined;
   private corked = false;
+  /** Whether our close frame has been sent: after it nothing may come at all. */
+  private isShut = false;
   private probe: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly ws: ClosingWebSocket,
-    private readonly raw: Duplex,
-  ) {}
+    raw: Duplex,
+  ) {
+    super(raw);
+  }
 
   send(data: string | Uint8Array): Promise<void> {
     const { ws, raw } = this;
@@ -95,19 +101,19 @@ class Line implements Socket {
       process.nextTick(uncork, this);
     }
     ws.send(data);
-    if (this.drained !== undefined) return this.drained;
+    if (this.sent !== undefined) return this.sent;
     if (ws.bufferedAmount <= HIGH_WATER) return READY;
-    this.drained = new Promise((resolve) => {
+    this.sent = new Promise((resolve) => {
       this.release = resolve;
     });
-    return this.drained;
+    return this.sent;
   }
 
   /** Everything has left, or nothing ever will. */
   flushed(): void {
     const { release } = this;
     this.release = undefined;
-    this.drained = undefined;
+    this.sent = undefined;
     release?.();
   }
 
@@ -117,14 +123,20 @@ class Line implements Socket {
   }
 
   write(frames: Uint8Array): void {
-    const { ws, raw } = this;
-    // The ws package writes a frame in one turn when it does not compress, so that ours cannot come between its parts; after its close
-    // frame nothing may come at all.
-    if (ws.readyState === WebSocket.OPEN && raw.writable && frames.length > 0) raw.write(frames);
+    // The ws package writes a frame in one turn when it does not compress, so that ours cannot come between its parts.
+    if (!this.isShut && frames.length > 0) this.writeRaw(frames);
   }
 
-  isFull(): boolean {
-    return this.raw.writableNeedDrain;
+  shut(): void {
+    this.isShut = true;
+  }
+
+  /** Somebody reads: a slow client may take its time to come to our ping. */
+  drained(): void {
+    const { connection } = this.ws;
+    if (!this.raw.writableNeedDrain) this.flushed();
+    connection?.alive();
+    connection?.roomy();
   }
 
   close(code: number, reason: string): void {
@@ -209,12 +221,7 @@ export function attach(ws: ClosingWebSocket, raw: Duplex, connection: Connection
   ws.on('closing', onGone);
   ws.on('error', onError);
   raw.once('end', () => connection.gone());
-  raw.on('drain', () => {
-    ws.line?.flushed();
-    // Somebody reads: a slow client may take its time to come to our ping.
-    connection.alive();
-    connection.roomy();
-  });
+  raw.on('drain', () => ws.line?.drained());
   ws.once('close', () => {
     ws.line?.stopProbing();
     ws.line?.flushed();

@@ -22,7 +22,7 @@ interface Opening {
 }
 
 /**
- * `memory` (or undefined), `redis://` or `rediss://`. Rejects with an Error that names what is wrong with the URL, and with BrokerError when the
+ * `memory` (or undefined), `redis://`, `rediss://`, `nats://` or `tls://` (NATS). Rejects with an Error that names what is wrong with the URL, and with BrokerError when the
  * server refuses us (password, version). A server that is not there within `waitMs` is not waited for any longer: the broker is `connecting` until it
  * is, and every call rejects until then.
  */
@@ -58,8 +58,27 @@ async function open(text: string, callMs: number): Promise<Opening> {
       const { createRedisBroker } = await import('./redis.js');
       return createRedisBroker({ url, shown, callMs });
     }
+    case 'nats:':
+    case 'tls:': {
+      if (url.hostname === '') throw bad('no host');
+      if (!/^\/?$/.test(url.pathname)) throw bad('a path means nothing to NATS');
+      if (!isEncoded(url.username) || !isEncoded(url.password)) {
+        throw bad('a % of the password is written %25');
+      }
+      const { createNatsBroker } = await import('./nats.js');
+      return createNatsBroker({ url, shown, callMs });
+    }
     default:
-      throw bad('memory, redis:// and rediss:// are known');
+      throw bad('memory, redis://, rediss://, nats:// and tls:// are known');
+  }
+}
+
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 
