@@ -65,7 +65,7 @@ describe('defaults', () => {
         replyBytes: 4194304,
         streamsPerSocket: 100,
         queuedMessages: 64,
-        urlBytes: 8192,
+        urlBytes: 12_288,
         bodyBytesPerSecond: 256,
         connections: 20_000,
         connectionsPerAddress: 1_000,

@@ -15,7 +15,7 @@ export const limits = z
     replyBytes: size(1).default(4 * MIB),
     streamsPerSocket: whole('a number', 1, 100_000).default(100),
     queuedMessages: whole('a number', 1, 100_000).default(64),
-    urlBytes: size(0).default(8 * 1024),
+    urlBytes: size(0).default(12 * 1024),
     bodyBytesPerSecond: size(0).default(256),
     connections: atOnce.default(20_000),
     connectionsPerAddress: atOnce.default(1_000),

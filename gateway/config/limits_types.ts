@@ -14,7 +14,7 @@ export interface LimitsConfig {
   /** Messages from the client that wait for one service, per WebSocket call; default 64. */
   readonly queuedMessages: number;
   // In all that follow 0 is any number.
-  /** Largest request target, path and query, in bytes; default 8 KiB. Then: 414. */
+  /** Largest request target, path and query, in bytes; default 12 KiB. Then: 414. */
   readonly urlBytes: number;
   /** What a client sends of a body a second, once it has taken `timeouts.bodyMs`, in bytes; default 256. Then: 408. */
   readonly bodyBytesPerSecond: number;
