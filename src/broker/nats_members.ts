@@ -10,7 +10,7 @@ type Swept = Member & { readonly set: string };
 const swept = ({ parts: [set = '', member = '', value = ''] }: Cell): Swept => ({ set, member, value });
 
 export function createNatsMembers(state: NatsState): Members {
-  const expired = createExpiry(state);
+  const expiry = createExpiry(state);
   const list = async (set: string): Promise<Member[]> =>
     (await state.list(setSubjects(set))).map((cell) => {
       const { member, value } = swept(cell);
@@ -31,20 +31,33 @@ export function createNatsMembers(state: NatsState): Members {
     count: async (set) => (await list(set)).length,
     async sweep(prefix) {
       const found: Swept[] = [];
-      for (const cell of await expired(prefix)) {
-        // Only one can remove it, and only if it was not put again.
-        if (await state.store.remove(cell.seq)) found.push(swept(cell));
+      for (const cell of await expiry.expired(prefix)) {
+        try {
+          // Only one can remove it, and only if it was not put again.
+          if (await state.store.remove(cell.seq)) found.push(swept(cell));
+        } catch (error) {
+          // Those that are removed are told now or never, the others next time.
+          if (found.length === 0) throw error;
+          break;
+        }
+        expiry.forget(cell);
       }
       return found;
     },
   };
 }
 
+interface Expiry {
+  expired(prefix: string): Promise<Cell[]>;
+  /** It has been removed, or put again. */
+  forget(cell: Cell): void;
+}
+
 /**
  * Finds the members that have expired. When each of them does is remembered, and only what was put since is read: sweeping is frequent, and
  * of many members few change.
  */
-function createExpiry(state: NatsState): (prefix: string) => Promise<Cell[]> {
+function createExpiry(state: NatsState): Expiry {
   const { store } = state;
   const cells = new Map<string, Cell>();
   let read = 0;
@@ -65,16 +78,15 @@ function createExpiry(state: NatsState): (prefix: string) => Promise<Cell[]> {
     });
   }
 
-  return async (prefix) => {
-    looking = looking.then(look, look);
-    await looking;
-    const now = await store.now();
-    const expired: Cell[] = [];
-    for (const [subject, cell] of cells) {
-      if (cell.until > now || !cell.parts[0]?.startsWith(prefix)) continue;
-      expired.push(cell);
-      cells.delete(subject);
-    }
-    return expired;
+  return {
+    async expired(prefix) {
+      looking = looking.then(look, look);
+      await looking;
+      const now = await store.now();
+      return [...cells.values()].filter(({ until, parts: [set] }) => until <= now && set?.startsWith(prefix));
+    },
+    forget({ subject, seq }) {
+      if (cells.get(subject)?.seq === seq) cells.delete(subject);
+    },
   };
 }
