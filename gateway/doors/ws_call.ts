@@ -51,6 +51,7 @@ export class SocketCall implements Connection, Watched, Replying {
   #watch: Watch | undefined;
   #replies: Replies | undefined;
   #binary: boolean | undefined;
+  #encoder: FrameEncoder | undefined;
   #received = 0;
   #paused = false;
   #ended = false;
@@ -169,7 +170,8 @@ export class SocketCall implements Connection, Watched, Replying {
 
   get encoder(): FrameEncoder {
     this.#binary ??= false;
-    return encodersOf(this.#options.endpoint).bare(this.#binary);
+    this.#encoder ??= encodersOf(this.#options.endpoint).bare(this.#binary);
+    return this.#encoder;
   }
 
   wasReset(reason: ResetReason): void {

@@ -53,6 +53,7 @@ class Observed implements FeedWatcher {
   private readonly observers: readonly CallObserver[];
   private acceptedMs: number | undefined;
   private over = false;
+  private feed: WatchedFeed | undefined;
   messagesIn = 0;
   messagesOut = 0;
 
@@ -83,18 +84,14 @@ class Observed implements FeedWatcher {
     if (call.signal.aborted) this.handleEvent();
     else call.signal.addEventListener('abort', this);
     const messages = new Replies(this, reply.messages[Symbol.asyncIterator]());
-    return reply.feed === undefined
-      ? { ...reply, messages }
-      : { ...reply, messages, feed: new WatchedFeed(reply.feed, this) };
+    if (reply.feed === undefined) return { ...reply, messages };
+    this.feed = new WatchedFeed(reply.feed, this);
+    return { ...reply, messages, feed: this.feed };
   }
 
   /** The call's signal was aborted: whether anybody reads on or not, this is how it ended. */
   handleEvent(): void {
     this.end(StatusError.from(this.call.signal.reason));
-  }
-
-  wrote(messages: number): void {
-    this.messagesOut += messages;
   }
 
   ended(error: StatusError | undefined): void {
@@ -115,7 +112,7 @@ class Observed implements FeedWatcher {
       durationMs: performance.now() - this.startedAt,
       acceptedMs: this.acceptedMs,
       messagesIn: this.messagesIn,
-      messagesOut: this.messagesOut,
+      messagesOut: this.messagesOut + (this.feed?.sent ?? 0),
     };
     for (const observer of this.observers) observer.end(end);
   }

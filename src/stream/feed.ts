@@ -44,7 +44,7 @@ export interface Delivery {
   /** The sink takes messages again. */
   ready(): void;
   /** The position of the client: behind all that it was sent, or was spared by the method's policy for slow readers. */
-  readonly cursor: () => string;
+  cursor(): string;
   /** The client has left. Idempotent. */
   stop(): void;
 }

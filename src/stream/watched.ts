@@ -5,8 +5,6 @@ import type { Delivery, Encoder, Feed, Sink } from './feed.js';
 
 /** Must not throw. */
 export interface FeedWatcher {
-  /** So many messages were handed to the door. */
-  wrote?(messages: number): void;
   /** The stream is over: OK without an error. Called at most once, and not after `left`. */
   ended(error: StatusError | undefined): void;
   /** The door has stopped it. Called at most once, and not after `ended`. */
@@ -33,6 +31,11 @@ export class WatchedFeed implements Feed {
     this.cursor = inner.cursor;
   }
 
+  /** Messages that were handed to the door. */
+  get sent(): number {
+    return this.watch?.sent ?? 0;
+  }
+
   start(sink: Sink): Delivery {
     const watch = new Watch(this.inner, this.watcher, sink);
     this.watch = watch;
@@ -49,6 +52,8 @@ export class WatchedFeed implements Feed {
 
 /** One client, between its feed and its door. */
 class Watch implements Sink, Delivery {
+  /** Counted here, and read at the end: whoever watches is out of the way of what is written. */
+  sent = 0;
   private delivery: Delivery | undefined;
   private over = false;
 
@@ -78,7 +83,7 @@ class Watch implements Sink, Delivery {
 
   write(bytes: Uint8Array, messages: number): void {
     if (this.over) return;
-    this.watcher.wrote?.(messages);
+    this.sent += messages;
     this.sink.write(bytes, messages);
   }
 
