@@ -15,6 +15,8 @@ import { createCallLog } from './admin/call_log.js';
 import { type ContractState, registerContract } from './admin/contract_metrics.js';
 import { createMetrics, type Metrics } from './admin/metrics.js';
 import { createAgenda } from './agenda.js';
+import { createAuth } from './auth/auth.js';
+import { revoked } from './auth/refusals.js';
 import { type BuiltIn, type ChannelsServer, startChannelsServer } from './channels.js';
 import type { Config } from './config.js';
 import type { Gateway } from './doors/door.js';
@@ -28,7 +30,6 @@ import { createListener } from './http/listener.js';
 import { MULTIPLEX_PATH } from './http/own_paths.js';
 import { createRequestReader } from './http/request.js';
 import type { Table } from './http/table.js';
-import { createTokenVerifier } from './http/token.js';
 import type { UpgradeListener } from './http/upgrade.js';
 import { createContractLoader, loadFirst } from './load.js';
 import { type AttachOptions, attachUpgrades } from './mount.js';
@@ -154,6 +155,13 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
   // Connected before the first call, so that readiness tells the truth.
   upstreams.connect();
   const calls = createCallLog(log);
+  const auth = await createAuth({
+    config,
+    broker: streams.broker,
+    log,
+    registry: metrics.registry,
+    codec: () => reloading.table().codec,
+  });
   const draining = new AbortController();
   const gateway: Gateway = {
     config,
@@ -161,7 +169,10 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     report: calls.failure,
     invoke: chainOf(config, [metrics.observer, calls.observer], { streams, upstreams }),
     table: reloading.table,
-    identify: createRequestReader({ config, verify: createTokenVerifier(config.auth) }),
+    identify: createRequestReader({ config, authenticate: auth.authenticate }),
+    verify: auth.verify,
+    sources: auth.sources,
+    onRevoked: auth.revocations.onRevoked,
     draining: draining.signal,
     live: new Set(),
     agenda: createAgenda(),
@@ -169,6 +180,9 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     // A broker of this node alone knows no more than the door, whose memory is bounded.
     ...(streams.broker.shared ? { raise: streams.broker.raise.bind(streams.broker) } : {}),
   };
+  auth.revocations.onRevoked((isRevoked) => {
+    for (const live of gateway.live) if (isRevoked(live.call.principal)) live.cancel(revoked());
+  });
   const ws = createWebSocketDoor(gateway);
   const dispatch: DispatchOptions = {
     config,
@@ -176,6 +190,8 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     rest: createRestDoor(gateway),
     sse: createSseDoor(gateway),
     poll: createPollDoor(gateway),
+    own: auth.own,
+    takeFromQuery: auth.sources.takeFromQuery,
     observer: metrics,
     draining: draining.signal,
   };
@@ -210,6 +226,7 @@ export async function createGateway(config: Config): Promise<GatewayServer> {
     for (const detach of detaching) detach();
     streams.end();
     await upstreams.close();
+    auth.close();
     await closeStreams();
   };
   let closing: Promise<void> | undefined;

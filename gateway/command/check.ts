@@ -11,7 +11,7 @@ export async function check(config: Config, io: Io): Promise<number> {
   await close();
   for (const problem of table.shadowed) io.err(`not served: ${printProblem(problem)}`);
   for (const warning of table.contract.warnings ?? []) io.err(warning);
-  if (config.auth.keys.length === 0) io.err(NO_KEYS);
+  if (config.auth.keys.length + config.auth.issuers.length === 0) io.err(NO_KEYS);
   const { methods } = table.contract;
   io.out(
     `ok: ${count(methods.length, 'method')}, ${count(table.endpoints.length, 'route')}${printStreams(methods)}`,

@@ -175,10 +175,14 @@ function resolvePaths(tree: Tree, folder: string): void {
   const streams = tree.streams as Tree | undefined;
   if (typeof streams === 'object' && 'secretFile' in streams)
     streams.secretFile = resolve(streams.secretFile);
-  const keys = (tree.auth as Tree | undefined)?.keys;
-  if (!Array.isArray(keys)) return;
-  for (const key of keys as (Tree | undefined)[]) {
-    if (typeof key === 'object' && 'keyFile' in key) key.keyFile = resolve(key.keyFile);
+  const auth = tree.auth as Tree | undefined;
+  for (const list of [auth?.keys, auth?.issuers]) {
+    if (!Array.isArray(list)) continue;
+    for (const entry of list as (Tree | undefined)[]) {
+      for (const name of ['keyFile', 'secretFile']) {
+        if (typeof entry === 'object' && name in entry) entry[name] = resolve(entry[name]);
+      }
+    }
   }
 }
 
