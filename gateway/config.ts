@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { suggest } from '../src/nearest.js';
 import { accessProblems } from './config/access_problems.js';
-import type { KeyConfig } from './config/auth_types.js';
+import type { IssuerConfig, KeyConfig } from './config/auth_types.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
 import { freeze } from './config/freeze.js';
+import { issuerProblems, resolveIssuers } from './config/issuers.js';
 import { type KeyResult, resolveKey, resolveSecret } from './config/keys.js';
 import { captureProblems, corsProblems, hostProblems, upstreamProblems } from './config/problems.js';
 import { knownKeys, type ParsedConfig, SCHEMA } from './config/schema.js';
@@ -29,7 +30,7 @@ export type {
   IdentityConfig,
   IdentityTokenConfig,
 } from './config/access_types.js';
-export type { AuthConfig, KeyConfig } from './config/auth_types.js';
+export type { AuthConfig, IssuerConfig, KeyConfig, TokenSource } from './config/auth_types.js';
 export type { LimitsConfig, TimeoutsConfig } from './config/limits_types.js';
 export type {
   Config,
@@ -87,9 +88,14 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
   }
   const keys = keysOf(parsed.data, merged).map(({ place, key }) => ({ place, ...resolveKey(key, readFile) }));
   const stream = resolveSecret(parsed.data.streams, readFile);
-  const config = { ...complete(parsed.data, keys, stream.secret), ...(merged.file && { file: merged.file }) };
+  const issuers = resolveIssuers(parsed.data.auth, readFile, merged);
+  const config = {
+    ...complete(parsed.data, { keys, issuers: issuers.issuers }, stream.secret),
+    ...(merged.file && { file: merged.file }),
+  };
   if (stream.problem !== undefined) problems.push(`${secretPlace(parsed.data, merged)}: ${stream.problem}`);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
+  problems.push(...issuers.problems, ...issuerProblems(parsed.data, config, merged));
   problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
   problems.push(
     ...corsProblems(config, merged),
@@ -123,14 +129,31 @@ function printIssue(issue: z.core.$ZodIssue, { placeOf }: Merged): string[] {
 
 type ResolvedKey = KeyResult & { readonly place: string };
 
+interface Verifying {
+  readonly keys: readonly ResolvedKey[];
+  readonly issuers: readonly IssuerConfig[];
+}
+
 /** What development mode adds, and the defaults that depend on other settings. */
 function complete(
   { host, tls, auth, upstreams, streams, ...rest }: ParsedConfig,
-  keys: readonly ResolvedKey[],
+  { keys, issuers }: Verifying,
   secret: string | undefined,
 ): Config {
   const { secret: _, secretFile: __, ...times } = streams;
-  const { issuer, audience, leewaySeconds } = auth;
+  const {
+    keys: _keys,
+    issuers: _issuers,
+    jwksUrl,
+    issuer,
+    audience,
+    cookie,
+    queryParameter,
+    roles,
+    inherits,
+    external,
+    ...others
+  } = auth;
   const developmentKey: KeyConfig = { algorithm: 'HS256', key: DEVELOPMENT_SECRET };
   return {
     ...rest,
@@ -143,16 +166,20 @@ function complete(
       ...upstream,
     })),
     auth: {
+      ...others,
+      issuers,
+      ...(cookie === undefined ? {} : { cookie }),
+      ...(queryParameter === undefined ? {} : { queryParameter }),
       keys: [
         ...keys.flatMap((result) => ('key' in result ? [result.key] : [])),
         ...(rest.dev ? [developmentKey] : []),
       ],
-      ...(issuer === undefined ? {} : { issuer }),
-      ...(audience === undefined ? {} : { audience }),
-      leewaySeconds,
-      roles: { ...(rest.dev ? { admin: ['*'] } : {}), ...auth.roles },
-      ...(Object.keys(auth.inherits).length > 0 && { inherits: auth.inherits }),
-      ...(auth.external && { external: auth.external }),
+      // With the URL of keys, these two are of that issuer (see resolveIssuers).
+      ...(issuer === undefined || jwksUrl !== undefined ? {} : { issuer }),
+      ...(audience === undefined || jwksUrl !== undefined ? {} : { audience }),
+      roles: { ...(rest.dev ? { admin: ['*'] } : {}), ...roles },
+      ...(Object.keys(inherits).length > 0 && { inherits }),
+      ...(external && { external }),
     },
   };
 }

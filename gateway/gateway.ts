@@ -15,6 +15,8 @@ import { createCallLog } from './admin/call_log.js';
 import { type ContractState, registerContract } from './admin/contract_metrics.js';
 import { createMetrics, type Metrics } from './admin/metrics.js';
 import { createAgenda } from './agenda.js';
+import { createAuth } from './auth/auth.js';
+import { revoked } from './auth/refusals.js';
 import { type BuiltIn, type ChannelsServer, startChannelsServer } from './channels.js';
 import type { Config } from './config.js';
 import type { Gateway } from './doors/door.js';
@@ -28,7 +30,6 @@ import { createListener } from './http/listener.js';
 import { MULTIPLEX_PATH } from './http/own_paths.js';
 import { createRequestReader } from './http/request.js';
 import type { Table } from './http/table.js';
-import { createTokenVerifier } from './http/token.js';
 import type { UpgradeListener } from './http/upgrade.js';
 import { openLimits } from './limits/open.js';
 import { createContractLoader, loadFirst } from './load.js';
@@ -190,6 +191,15 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
   upstreams.connect();
   const calls = createCallLog(log);
   const { limits, notices, closeLimits } = await openLimits(config, { metrics, log });
+  const auth = await createAuth({
+    // What roles are worth changes with the rules, and is found when a call is authorized.
+    config: { ...config, auth: { ...config.auth, roles: {} } },
+    broker: streams.broker,
+    log,
+    registry: metrics.registry,
+    codec: () => reloading.table().codec,
+    grants: reloading.grants,
+  });
   const draining = new AbortController();
   const gateway: Gateway = {
     config,
@@ -200,10 +210,10 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     },
     invoke: upstreams.invoke,
     table: reloading.table,
-    // What roles are worth changes with the rules, and is found when a call is authorized.
-    identify: limits.identify(
-      createRequestReader({ config, verify: createTokenVerifier({ ...config.auth, roles: {} }) }),
-    ),
+    identify: limits.identify(createRequestReader({ config, authenticate: auth.authenticate })),
+    verify: auth.verify,
+    sources: auth.sources,
+    onRevoked: auth.revocations.onRevoked,
     limits: limits.sockets,
     draining: draining.signal,
     live: new Set(),
@@ -212,6 +222,9 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     // A broker of this node alone knows no more than the door, whose memory is bounded.
     ...(streams.broker.shared ? { raise: streams.broker.raise.bind(streams.broker) } : {}),
   };
+  auth.revocations.onRevoked((isRevoked) => {
+    for (const live of gateway.live) if (isRevoked(live.call.principal)) live.cancel(revoked());
+  });
   /** The gateway as one door sees it. */
   const through = (door: string): Gateway => ({
     ...gateway,
@@ -231,6 +244,8 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     rest: createRestDoor(through('rest')),
     sse: createSseDoor(through('sse')),
     poll: createPollDoor(through('poll')),
+    own: auth.own,
+    takeFromQuery: auth.sources.takeFromQuery,
     observer: { ...metrics, limited: notices.failed },
     count: limits.count,
     draining: draining.signal,
@@ -282,6 +297,7 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     streams.end();
     await upstreams.close();
     closeLimits();
+    auth.close();
     await closeStreams();
     access.close();
   };

@@ -24,7 +24,15 @@ export interface StreamsConfig {
 }
 
 /** Why the gateway itself ends a connection that its client could have kept. One of our words: metrics show it. */
-export type Farewell = 'lifetime' | 'expired' | 'drain' | 'slow' | 'no_pong' | 'overload' | 'idle';
+export type Farewell =
+  | 'lifetime'
+  | 'expired'
+  | 'revoked'
+  | 'drain'
+  | 'slow'
+  | 'no_pong'
+  | 'overload'
+  | 'idle';
 
 /** What the gateway counts of streams, for metrics. Must not throw. `door` is one of our names. */
 export interface StreamCounts {

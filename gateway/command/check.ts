@@ -12,7 +12,7 @@ export async function check(config: Config, { json }: { readonly json: boolean }
   await close();
   for (const problem of table.shadowed) io.err(`not served: ${printProblem(problem)}`);
   for (const warning of table.contract.warnings ?? []) io.err(warning);
-  if (config.auth.keys.length === 0) io.err(NO_KEYS);
+  if (config.auth.keys.length + config.auth.issuers.length === 0) io.err(NO_KEYS);
   const { methods } = table.contract;
   const matrix = matrixOf(methods, config.auth);
   if (json) {

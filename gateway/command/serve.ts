@@ -48,7 +48,7 @@ async function start(config: Config, io: Io, reread?: () => Config): Promise<Gat
   );
   for (const problem of gateway.table().shadowed) gateway.log.warn(`not served: ${printProblem(problem)}`);
   for (const warning of gateway.table().contract.warnings ?? []) gateway.log.warn(warning);
-  if (config.auth.keys.length === 0) gateway.log.warn(NO_KEYS);
+  if (config.auth.keys.length + config.auth.issuers.length === 0) gateway.log.warn(NO_KEYS);
   if (config.dev) io.out(greeting(config, gateway, url));
   return gateway;
 }

@@ -6,6 +6,7 @@ import type { Call, Invoke, Metadata } from '../../src/call.js';
 import type { Principal } from '../../src/principal.js';
 import type { StatusError } from '../../src/status.js';
 import type { Agenda } from '../agenda.js';
+import type { Sources } from '../auth/sources.js';
 import type { Config } from '../config.js';
 import type { Resume, Wait } from '../http/resume.js';
 import type { Endpoint, Table } from '../http/table.js';
@@ -55,9 +56,20 @@ export interface Gateway {
   readonly table: () => Table;
   /**
    * Reads the caller from an HTTP request. Throws StatusError: UNAUTHENTICATED for a bad token, INVALID_ARGUMENT for a
-   * header that cannot be metadata or a bad timeout. `token`, when given, is used instead of the Authorization header.
+   * header that cannot be metadata or a bad timeout. `token`, when given, is used instead of whatever else the request has. A promise, which may
+   * reject with the same, only when somebody has to be asked: for keys, or for a ticket.
    */
-  readonly identify: (request: IncomingMessage, endpoint: Endpoint | undefined, token?: string) => Caller;
+  readonly identify: (
+    request: IncomingMessage,
+    endpoint: Endpoint | undefined,
+    token?: string,
+  ) => Caller | Promise<Caller>;
+  /** The principal of a token, in the same ways. */
+  readonly verify: (token: string) => Principal | Promise<Principal>;
+  /** Reads the tokens of handshakes; default: there are none in queries, and any other is good. */
+  readonly sources?: Sources;
+  /** Hears of principals whose rights were taken back, until the result is called; default: nobody's ever are. */
+  readonly onRevoked?: (hear: (isRevoked: (principal: Principal) => boolean) => void) => () => void;
   /** Aborted, with a StatusError UNAVAILABLE as reason, when the gateway starts to drain. */
   readonly draining: AbortSignal;
   /** The HTTP calls that are open now, so that a gateway that stops can tell each one. */

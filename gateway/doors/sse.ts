@@ -97,7 +97,8 @@ export function createSseDoor(gateway: Gateway): (exchange: Exchange, done: () =
     try {
       // A stream that begins now would have to end at once.
       draining.throwIfAborted();
-      invoke(served.begin())
+      const begun = served.begin();
+      (begun instanceof Promise ? begun.then(invoke) : invoke(begun))
         .then((reply) => respond(served, reply, over))
         .catch(refused);
     } catch (thrown) {

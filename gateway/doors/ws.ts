@@ -3,10 +3,13 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { StatusError } from '../../src/status.js';
+import { switchedOff } from '../auth/refusals.js';
+import type { TokenSource } from '../config.js';
 import { drainError } from '../drain.js';
 import { notFound } from '../http/error.js';
 import { MULTIPLEX_PATH } from '../http/own_paths.js';
 import { readStreamRequest } from '../http/resume.js';
+import type { Endpoint } from '../http/table.js';
 import type { Caller, Gateway, Meter } from './door.js';
 import { Senders } from './ws_acks.js';
 import { bindLater } from './ws_bound.js';
@@ -44,7 +47,8 @@ interface Handshake {
 }
 
 export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
-  const { limits, timeouts } = gateway.config;
+  const { limits, timeouts, auth } = gateway.config;
+  const takesToken = (source: TokenSource): boolean => auth.sources.includes(source);
   const live = createLive(timeouts.drainMs);
   const senders = new Senders(gateway.raise, gateway.config.streams.ackTtlMs);
   const json = createJsonFraming((status) => gateway.table().codec.printStatus(status));
@@ -80,17 +84,35 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     return accepted;
   };
 
-  const openSession = (handshake: Handshake): void => {
+  /** Whoever holds the token of the subprotocol, if there is one. Rejects, or throws, like `identify`. */
+  const identify = async (
+    handshake: Handshake,
+    endpoint: Endpoint | undefined,
+    token: string | undefined,
+  ): Promise<Caller> => {
+    const { request } = handshake;
+    if (token !== undefined) {
+      if (!takesToken('subprotocol')) throw switchedOff('header sec-websocket-protocol');
+      gateway.sources?.onlySubprotocol(request);
+    }
+    const caller = await gateway.identify(request, endpoint, token);
+    handshake.id = caller.id;
+    return caller;
+  };
+
+  const openSession = async (handshake: Handshake): Promise<void> => {
     const { request, socket } = handshake;
     const { protocol, token } = readOffer(request, true);
-    const caller = gateway.identify(request, undefined, token);
-    handshake.id = caller.id;
+    const caller = await identify(handshake, undefined, token);
     const framing = protocol === 'tidegate.v1.proto' ? PROTO_FRAMING : json;
-    const identify = (other: string): Caller => gateway.identify(request, undefined, other);
+    const identifyAnew = (other: string): Caller | Promise<Caller> => {
+      if (!takesToken('frames')) throw switchedOff('token');
+      return gateway.identify(request, undefined, other);
+    };
     const meter = gateway.limits?.open(caller);
     accept(handshake, meter, (ws) => {
       const line = createSocket(ws, socket);
-      return new Session({ socket: line, framing, gateway, senders, caller, identify, meter });
+      return new Session({ socket: line, framing, gateway, senders, caller, identify: identifyAnew, meter });
     });
   };
 
@@ -102,8 +124,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     if (match === undefined) throw notFound(path);
     const { endpoint, variables } = match;
     const { protocol, token } = readOffer(request, false);
-    const caller = gateway.identify(request, endpoint, token);
-    handshake.id = caller.id;
+    const caller = await identify(handshake, endpoint, token);
     const asked = readStreamRequest(request.headers, endpoint.method, query);
     const bound = bindLater(endpoint, variables, asked.query);
     const binary = protocol === undefined ? undefined : protocol === 'tidegate.v1.proto';
@@ -150,8 +171,10 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
       const url = request.url ?? '';
       const mark = url.indexOf('?');
       const path = mark === -1 ? url : url.slice(0, mark);
-      if (path === MULTIPLEX_PATH) openSession(handshake);
-      else await openCall(handshake, path, mark === -1 ? '' : url.slice(mark + 1));
+      const sent = mark === -1 ? '' : url.slice(mark + 1);
+      const query = gateway.sources?.takeFromQuery(request, sent) ?? sent;
+      if (path === MULTIPLEX_PATH) await openSession(handshake);
+      else await openCall(handshake, path, query);
     } catch (thrown) {
       if (!(thrown instanceof StatusError))
         gateway.log.error({ err: thrown }, 'a WebSocket handshake failed');
@@ -169,6 +192,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
   };
 
   const drain = (): void => void live.drain();
+  const forget = gateway.onRevoked?.((isRevoked) => live.revoke(isRevoked));
   gateway.draining.addEventListener('abort', drain, { once: true });
 
   return {
@@ -182,6 +206,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     },
     async close() {
       gateway.draining.removeEventListener('abort', drain);
+      forget?.();
       await live.drain();
     },
   };

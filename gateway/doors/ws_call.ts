@@ -3,9 +3,11 @@ import { isSingle, type Message, type Reply, type Requests } from '../../src/cal
 import { parseJson } from '../../src/codec/json_text.js';
 import { placeIn } from '../../src/codec/pointer.js';
 import { retryInfo } from '../../src/details.js';
+import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
 import { type Feed, type ResetReason, SlowConsumerError } from '../../src/stream/feed.js';
 import { feedOf } from '../../src/stream/pump.js';
+import { revoked } from '../auth/refusals.js';
 import { drainError } from '../drain.js';
 import { expired } from '../expiry.js';
 import { isCursor } from '../http/resume.js';
@@ -159,6 +161,18 @@ export class SocketCall implements Connection, Watched, Replying {
   }
 
   age(): void {}
+
+  expiring(): void {
+    // Its client could not do anything about it: there is no frame for that.
+  }
+
+  get principal(): Principal {
+    return this.#options.caller.principal;
+  }
+
+  revoke(): void {
+    this.#end(revoked(), { code: Close.REVOKED, why: 'revoked' });
+  }
 
   #start(socket: Socket, feed: Feed): void {
     const { resume, gateway } = this.#options;

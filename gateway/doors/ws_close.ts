@@ -35,6 +35,8 @@ export const Close = {
   DRAIN: 4200,
   /** The token has expired. */
   EXPIRED: 4300,
+  /** The token was revoked. */
+  REVOKED: 4301,
 } as const;
 export type Close = (typeof Close)[keyof typeof Close];
 

@@ -1,4 +1,5 @@
 /** The connections of the WebSocket door, and how they come to an end when the gateway drains. */
+import type { Principal } from '../../src/principal.js';
 import { depart, type Moments, momentsOf } from '../drain.js';
 import type { Connection } from './ws_socket.js';
 
@@ -11,6 +12,8 @@ export interface Live {
   /** A connection, or a call whose handshake is not over. `terminate` destroys it without a word. */
   add(connection: Connection, terminate: () => void): void;
   remove(connection: Connection): void;
+  /** Ends those whose principal's rights were taken back. */
+  revoke(isRevoked: (principal: Principal) => boolean): void;
   /** Tells all, lets each leave at its moment, and cuts what still runs after `drainMs`. Resolves when none is left. */
   drain(): Promise<void>;
 }
@@ -58,6 +61,11 @@ export function createLive(drainMs: number): Live {
     remove(connection) {
       connections.delete(connection);
       if (connections.size === 0) idle?.();
+    },
+    revoke(isRevoked) {
+      for (const connection of [...connections.keys()]) {
+        if (isRevoked(connection.principal)) connection.revoke();
+      }
     },
     drain() {
       drained ??= run();

@@ -1,6 +1,7 @@
 /** A WebSocket as the rest of the door sees it: sends that say when to go on, and a client that may leave. */
 import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
+import type { Principal } from '../../src/principal.js';
 import { DirectWriter } from '../http/direct_write.js';
 import type { Meter } from './door.js';
 import { Close } from './ws_close.js';
@@ -41,6 +42,10 @@ export interface Connection {
   flooded(): void;
   /** The client left. Cancels everything. */
   gone(): void;
+  /** Whose rights everything on it is done by. */
+  readonly principal: Principal;
+  /** Those were taken back: ends everything, and closes. */
+  revoke(): void;
 }
 
 /** Bytes that wait in the process for one socket before its calls stop reading from their services. */

@@ -43,10 +43,15 @@ export class ServedCall implements LiveCall {
     exchange.response.on('close', this.onClose);
   }
 
-  /** Identifies the caller. Throws StatusError. */
-  begin(): Call {
+  /** Identifies the caller; a promise only when somebody has to be asked. Throws, or rejects with, StatusError. */
+  begin(): Call | Promise<Call> {
     const { gateway, exchange } = this;
     const caller = gateway.identify(exchange.request, exchange.endpoint);
+    return caller instanceof Promise ? caller.then((known) => this.beginAs(known)) : this.beginAs(caller);
+  }
+
+  private beginAs(caller: Caller): Call {
+    const { gateway, exchange } = this;
     this.call = callOf(gateway, exchange, caller, this.controller.signal);
     gateway.live.add(this);
     return this.call;
@@ -105,7 +110,9 @@ export class ServedCall implements LiveCall {
 export async function serveCall(gateway: Gateway, exchange: Exchange, respond: Respond): Promise<void> {
   const served = new ServedCall(gateway, exchange);
   try {
-    await respond(await gateway.invoke(served.begin()), served);
+    const begun = served.begin();
+    const call = begun instanceof Promise ? await begun : begun;
+    await respond(await gateway.invoke(call), served);
   } catch (thrown) {
     served.refused(thrown);
   } finally {

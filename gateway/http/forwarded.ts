@@ -51,7 +51,8 @@ export function hostOf({ headers }: IncomingMessage, hops: number): string | und
   return said !== undefined && HOST.test(said) ? said : headers.host;
 }
 
-function protoOf({ headers, socket }: IncomingMessage, hops: number): string {
+/** `http` or `https`, as the client asked, as far as the trusted proxies tell. */
+export function protoOf({ headers, socket }: IncomingMessage, hops: number): string {
   const said = saidByOutermost(headers['x-forwarded-proto'], hops)?.toLowerCase();
   if (said === 'http' || said === 'https') return said;
   return (socket as TLSSocket).encrypted === true ? 'https' : 'http';

@@ -5,6 +5,7 @@ import { readRetryDelay } from '../../src/details.js';
 import { AccessError } from '../../src/policy/authorize.js';
 import { LimitError } from '../../src/policy/limit.js';
 import { Code, type StatusError } from '../../src/status.js';
+import { hasHiddenCredential } from '../auth/sources.js';
 import type { UpstreamConfig } from '../config.js';
 import { HttpError, httpStatus } from './error.js';
 import { type ErrorConfig, printError, shapeFor, statusInShape } from './error_body.js';
@@ -97,8 +98,9 @@ function challengeOf(error: StatusError, request: IncomingMessage): string | und
   return `Bearer error="insufficient_scope", ${description}${scope === '' ? '' : `, scope="${scope}"`}`;
 }
 
-function hasBearer({ headers }: IncomingMessage): boolean {
-  const { authorization, 'sec-websocket-protocol': protocols } = headers;
+function hasBearer(request: IncomingMessage): boolean {
+  const { authorization, 'sec-websocket-protocol': protocols } = request.headers;
+  if (hasHiddenCredential(request)) return true;
   return /^bearer\b/i.test(authorization ?? '') || protocols?.includes('bearer.') === true;
 }
 

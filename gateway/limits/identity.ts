@@ -25,22 +25,31 @@ export function guardIdentity(
   identify: Gateway['identify'],
   { peerOf, badTokens, exchanges }: IdentityGuardOptions,
 ): Gateway['identify'] {
-  return (request, endpoint, token): Caller => {
+  return (request, endpoint, token): Caller | Promise<Caller> => {
     const peer = peerOf(request);
     exchanges?.check(peer);
     const isTried = badTokens !== undefined && peer !== '' && brings(request, token);
     const retryMs = isTried ? badTokens.wait(peer) : 0;
     if (badTokens !== undefined && retryMs > 0)
       throw rateExceeded('bad_tokens', badTokens, { retryMs, subject: `address:${peer}` });
-    try {
-      const caller: Addressed = identify(request, endpoint, token);
-      // It is nobody else's yet, and a copy would cost more than all of this.
-      caller.peer = peer;
-      return caller;
-    } catch (thrown) {
+    const failed = (thrown: unknown): never => {
       if (isTried && thrown instanceof StatusError && thrown.code === Code.UNAUTHENTICATED)
         badTokens.take(peer);
       throw thrown;
+    };
+    try {
+      const caller = identify(request, endpoint, token);
+      return caller instanceof Promise
+        ? caller.then((known) => addressed(known, peer), failed)
+        : addressed(caller, peer);
+    } catch (thrown) {
+      return failed(thrown);
     }
   };
+}
+
+/** It is nobody else's yet, and a copy would cost more than all of this. */
+function addressed(caller: Addressed, peer: string): Caller {
+  caller.peer = peer;
+  return caller;
 }

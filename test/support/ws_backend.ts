@@ -140,7 +140,7 @@ const CONFIG = {
     queuedMessages: 8,
   },
   timeouts: { ...DEFAULTS.timeouts, bodyMs: 0, drainMs: 300 },
-  auth: { leewaySeconds: 0 },
+  auth: { ...DEFAULTS.auth, leewaySeconds: 0 },
   upstreams: [],
   cors: { credentials: false, maxAgeSeconds: 600, allowHeaders: [] },
   origins: ['https://app.example.com'],
@@ -171,7 +171,7 @@ export interface BackendOptions {
   readonly counts?: StreamCounts;
   /** Around the service. */
   readonly policies?: readonly Interceptor[];
-  readonly identify?: (token: string | undefined) => Caller;
+  readonly identify?: (token: string | undefined) => Caller | Promise<Caller>;
 }
 
 type Sequence = AsyncIterable<Message>;
@@ -210,6 +210,10 @@ export function createBackend(options: BackendOptions = {}): Backend {
     table: () => built,
     identify: (request, _endpoint, token) =>
       (options.identify ?? identify)(token ?? request.headers.authorization?.slice('Bearer '.length)),
+    verify: (token) => {
+      const caller = (options.identify ?? identify)(token);
+      return caller instanceof Promise ? caller.then(({ principal }) => principal) : caller.principal;
+    },
     draining: draining.signal,
     live: new Set(),
     agenda: createAgenda(),
