@@ -56,7 +56,16 @@ describe('defaults', () => {
       dev: false,
       upstreams: [{ name: 'u1', address: 'localhost:50051', services: [], trusted: false }],
       contract: { protos: [], includes: [], descriptors: [], serviceConfigs: [], duplicateRoutes: 'error' },
-      auth: { keys: [], leewaySeconds: 30, roles: {} },
+      auth: {
+        keys: [],
+        issuers: [],
+        sources: ['authorization', 'subprotocol', 'frames', 'tickets'],
+        ticketTtlMs: 30_000,
+        ticketsAtOnce: 10_000,
+        revocationTtlMs: 86_400_000,
+        leewaySeconds: 30,
+        roles: {},
+      },
       json: { emitDefaults: false, emitNulls: false, protoNames: false, enumNumbers: false, int64: 'string' },
       limits: {
         bodyBytes: 4194304,

@@ -10,7 +10,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { FieldOptionsSchema, StringValueSchema } from '@bufbuild/protobuf/wkt';
 import jwt from 'jsonwebtoken';
 import { createTokenVerifier } from '../../gateway/auth/verifier.js';
-import { DEFAULTS } from '../../gateway/config/schema.js';
+import type { AuthConfig } from '../../gateway/config.js';
 import type { Call, Invoke, Reply } from '../../src/call.js';
 import { type Access, type Method, STREAM_DEFAULTS } from '../../src/method.js';
 import { allowed, authorize } from '../../src/policy/authorize.js';
@@ -92,11 +92,16 @@ const exp = Math.floor(Date.now() / 1000) + 3600;
 const tokens = range(1_000).map((index) =>
   jwt.sign({ ...claims, exp, n: index }, privateKey, { algorithm: 'RS256' }),
 );
-const auth = {
-  ...DEFAULTS.auth,
+const auth: AuthConfig = {
   keys: [{ algorithm: 'RS256', key: publicKey.export({ type: 'spki', format: 'pem' }) as string }],
   issuers: [],
-} as const;
+  sources: ['authorization'],
+  ticketTtlMs: 30_000,
+  ticketsAtOnce: 1,
+  revocationTtlMs: 60_000,
+  leewaySeconds: 30,
+  roles: {},
+};
 const verifier = createTokenVerifier(auth);
 /** Keys that are there answer at once. */
 const verify = (token: string): Principal => verifier(token) as Principal;
