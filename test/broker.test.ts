@@ -404,6 +404,34 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('$kind', ({ 
         return entries.map(text).join('') === 'c' && tail.first === entries[0]?.offset;
       });
     });
+
+    test('by entries drops nothing between what is read while others append', async () => {
+      fresh();
+      const few = one.logs('fifty', { ...PLENTY, entries: 50 });
+      let appending = true;
+      const appender = (async () => {
+        for (let index = 0; index < 40; index++)
+          await few.append(
+            name,
+            Array.from({ length: 10 }, () => entry('x'.repeat(100))),
+          );
+        appending = false;
+      })();
+      let pages = 0;
+      while (appending || pages === 0) {
+        const { entries, tail } = await other
+          .logs('fifty', { ...PLENTY, entries: 50 })
+          .read(name, { after: 0, limit: 99 });
+        for (const [index, { previous }] of entries.entries()) {
+          if (index > 0) expect(previous).toBe(entries[index - 1]?.offset);
+        }
+        if (entries.length === 0) continue;
+        expect(entries[0]?.offset).toBeGreaterThanOrEqual(tail.first);
+        expect(tail.offset).toBeGreaterThanOrEqual(entries.at(-1)?.offset ?? 0);
+        pages++;
+      }
+      await appender;
+    });
   });
 
   describe('a follower', () => {
@@ -602,6 +630,22 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('$kind', ({ 
       expect(await one.members.sweep(prefix)).toEqual([]);
       expect(await one.members.list(`${prefix}0`)).toEqual([{ member: 'stays', value: '' }]);
       expect(await one.members.sweep(`not ${prefix}`)).toHaveLength(1);
+    });
+
+    test('are never missing from the list while they are put again and again', async () => {
+      const set = `busy ${randomUUID()}`;
+      const names = Array.from({ length: 10 }, (_, index) => `m${index}`);
+      const putAll = () => Promise.all(names.map((each) => one.members.put(set, each, { ttlMs: 60_000 })));
+      await putAll();
+      let busy = true;
+      const renewing = (async () => {
+        while (busy) await putAll();
+      })();
+      const counts = new Set<number>();
+      for (let index = 0; index < 60; index++) counts.add(await other.members.count(set));
+      busy = false;
+      await renewing;
+      expect([...counts]).toEqual([names.length]);
     });
 
     test('that have expired leave once: put again, removed or swept', async () => {

@@ -73,8 +73,8 @@ export class NatsLog {
     this.#search = {
       last: () => this.#load(),
       next: async (seq) => this.#parsed(await options.store.next(options.subject, seq)),
-      scan: (from, take) =>
-        options.store.scan(options.subject, from, ({ seq, data }) => take(parseRecord(seq, data))),
+      scan: (range, take) =>
+        options.store.scan(options.subject, range, ({ seq, data }) => take(parseRecord(seq, data))),
     };
   }
 

@@ -71,7 +71,7 @@ function createExpiry(state: NatsState): Expiry {
       read = 0;
       of = store.incarnation;
     }
-    await store.scan(ALL_MEMBERS, read + 1, (message) => {
+    await store.scan(ALL_MEMBERS, { from: read + 1 }, (message) => {
       cells.set(message.subject, parseCell(message));
       read = message.seq;
       return true;

@@ -45,7 +45,7 @@ async function readOn({ search, last, kept, options }: PageOptions): Promise<Pag
     return true;
   };
   if (from === last.seq) take(last);
-  else await search.scan(from, take);
+  else await search.scan({ from, to: last.seq }, take);
   return { entries, tail: { ...tail, first: since === 0 ? (first ?? tail.first) : tail.first } };
 }
 
@@ -84,7 +84,7 @@ async function readBack({ search, last, kept, options }: PageOptions): Promise<P
     return true;
   };
   if (low.seq === high.seq) take(high);
-  else await search.scan(low.seq, take);
+  else await search.scan({ from: low.seq, to: high.seq }, take);
   const entries: Entry[] = [];
   let room = bytes;
   for (const entry of found.reverse()) {

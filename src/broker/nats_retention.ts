@@ -7,8 +7,11 @@ export interface Search {
   last(): Promise<LogRecord | undefined>;
   /** The first one with this sequence or a greater one. */
   next(seq: number): Promise<LogRecord | undefined>;
-  /** In order, until there are no more of them or `take` answers false. */
-  scan(from: number, take: (record: LogRecord) => boolean): Promise<void>;
+  /** In order, until `take` answers false; `to` is the last one. */
+  scan(
+    range: { readonly from: number; readonly to: number },
+    take: (record: LogRecord) => boolean,
+  ): Promise<void>;
 }
 
 export interface Kept {

@@ -1,8 +1,9 @@
 /** Values in NATS that expire, one message each, and are changed by compare and set: the ground of leases, marks, secrets and members. */
 import { BrokerError } from './broker.js';
 import type { NatsLink } from './nats_connection.js';
+import type { Stored } from './nats_delivery.js';
 import { ALL_STATE, STATE_STREAM } from './nats_names.js';
-import { Conflict, NatsStore, type Stored } from './nats_store.js';
+import { Conflict, NatsStore } from './nats_store.js';
 
 export interface Value {
   /** Undefined: for ever. */
@@ -62,14 +63,14 @@ export class NatsState {
 
   /** Those that have not expired. */
   async list(filter: string): Promise<Cell[]> {
-    const cells: Cell[] = [];
-    await this.store.scan(filter, 1, (message) => {
-      cells.push(parseCell(message));
+    const cells = new Map<string, Cell>();
+    await this.store.scan(filter, { from: 1 }, (message) => {
+      cells.set(message.subject, parseCell(message));
       return true;
     });
-    if (cells.length === 0) return cells;
+    if (cells.size === 0) return [];
     const now = await this.store.now();
-    return cells.filter(({ until }) => until > now);
+    return [...cells.values()].filter(({ until }) => until > now);
   }
 
   close(): void {
@@ -102,7 +103,7 @@ export class NatsState {
     const old: number[] = [];
     let seen = 0;
     let last = 0;
-    await this.store.scan(ALL_STATE, this.#tidied + 1, (message) => {
+    await this.store.scan(ALL_STATE, { from: this.#tidied + 1 }, (message) => {
       last = message.seq;
       if (parseCell(message).until + UNSWEPT_MS < now) old.push(message.seq);
       return ++seen < TIDIED;

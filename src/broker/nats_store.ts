@@ -1,8 +1,8 @@
 /** One JetStream stream: made when it is first used, and again when it has gone. Its messages by subject, and what is done with them. */
 import { randomUUID } from 'node:crypto';
-import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import { BrokerError } from './broker.js';
 import { ApiError, type NatsLink, NO_RESPONDERS } from './nats_connection.js';
-import { within } from './within.js';
+import { nanos, openDelivery, type Stored } from './nats_delivery.js';
 
 export interface StoreConfig {
   readonly name: string;
@@ -17,16 +17,14 @@ export interface StoreConfig {
   readonly told?: string;
 }
 
-export interface Stored {
-  readonly subject: string;
-  readonly seq: number;
-  /** When it was stored, by the clock of the server, in ms since the epoch. */
-  readonly time: number;
-  readonly data: Uint8Array;
-}
-
 /** Another message is the last one of the subject than was expected. */
 export class Conflict extends Error {}
+
+/** Sequences, the first and the last; without it, that of the last message there is. */
+export interface Range {
+  readonly from: number;
+  readonly to?: number;
+}
 
 export interface PublishOptions {
   /** The sequence of the last message of the subject; 0 if there is none. */
@@ -52,12 +50,10 @@ const NAME_IN_USE = 10058;
 
 /** A consumer that nobody asks is removed by the server. */
 const CONSUMER_MS = 10_000;
-/** Of one pull, messages. */
-const PULLED = 500;
+/** Pulls without a message though there are some, before the server counts as confused. */
+const MOST_IDLE = 5;
 /** The server's clock is looked at again after this long. */
 const CLOCK_MS = 20_000;
-
-const nanos = (ms: number): number => Math.min(ms * 1e6, Number.MAX_SAFE_INTEGER);
 
 export class NatsStore {
   #ready: Promise<void> | undefined;
@@ -121,26 +117,37 @@ export class NatsStore {
     }
   }
 
-  /** The messages from a sequence on, in order, until there are no more of them or `take` answers false. */
-  async scan(filter: string, from: number, take: (message: Stored) => boolean): Promise<void> {
+  /**
+   * The messages from a sequence on, in order, until `take` answers false. Without `to` up to the last one, also if it is stored meanwhile: a
+   * subject of one message whose message is replaced while this goes on is not passed over.
+   */
+  async scan(filter: string, { from, to }: Range, take: (message: Stored) => boolean): Promise<void> {
+    let end = to ?? (await this.last(filter))?.seq ?? 0;
+    if (end < from) return;
     const stream = this.config.name;
     const name = `r${randomUUID()}`;
-    const consumer = await this.#createConsumer(name, filter, from);
-    if (consumer.num_pending === 0) {
-      this.#dropConsumer(name);
-      return;
-    }
-    let more = true;
+    await this.#createConsumer(name, filter, from);
+    const client = await this.link.use(`reading ${stream}`, async (client) => client);
+    const delivery = openDelivery(client, `${stream}.${name}`, this.link.mostBytes() * 2);
+    let read = from - 1;
     try {
-      while (more) {
-        const what = `reading ${stream}`;
-        const pulled = await this.link.use(what, (client) => pull(client, `${stream}.${name}`, this.link));
-        for (const message of pulled.messages) more = more && take(message);
-        more = more && pulled.pending > 0 && pulled.messages.length > 0;
+      for (let idle = 0; read < end && idle < MOST_IDLE; ) {
+        const messages = await this.link.use(`reading ${stream}`, () => delivery.next());
+        for (const message of messages) {
+          read = message.seq;
+          if (!take(message)) return;
+        }
+        if (read >= end) end = to ?? (await this.last(filter))?.seq ?? 0;
+        if (read >= end || messages.length > 0) continue;
+        // The last ones may have been removed meanwhile; or the server was busy.
+        if (!(await this.next(filter, read + 1))) return;
+        idle++;
       }
     } finally {
+      delivery.close();
       this.#dropConsumer(name);
     }
+    if (read < end) throw new BrokerError(`${stream} has messages that it does not show`);
   }
 
   /** Now, by the server's clock or a little before it; in ms since the epoch. */
@@ -154,7 +161,7 @@ export class NatsStore {
     return performance.now() + (this.#clock?.ahead ?? 0);
   }
 
-  async #createConsumer(name: string, filter: string, from: number): Promise<{ num_pending: number }> {
+  async #createConsumer(name: string, filter: string, from: number): Promise<void> {
     const stream = this.config.name;
     const config = {
       name,
@@ -167,14 +174,13 @@ export class NatsStore {
       inactive_threshold: nanos(CONSUMER_MS),
     };
     const created = await this.#with(() =>
-      this.link.api<{ created: string; num_pending: number }>(`CONSUMER.CREATE.${stream}.${name}.${filter}`, {
+      this.link.api<{ created: string }>(`CONSUMER.CREATE.${stream}.${name}.${filter}`, {
         stream_name: stream,
         config,
       }),
     );
     const at = performance.now();
     this.#clock = { ahead: Date.parse(created.created) - at, at };
-    return created;
   }
 
   #dropConsumer(name: string): void {
@@ -259,50 +265,4 @@ function isMissing(error: unknown): boolean {
     code === NO_SEQUENCE ||
     (code === DELETE_FAILED && message.endsWith('no message found'))
   );
-}
-
-interface Pulled {
-  readonly messages: readonly Stored[];
-  /** What comes behind them. */
-  readonly pending: number;
-}
-
-/** What a consumer has, as much as one answer may hold. */
-async function pull(client: NatsConnection, consumer: string, link: NatsLink): Promise<Pulled> {
-  const messages: Stored[] = [];
-  let pending = 0;
-  const inbox = `_INBOX.${randomUUID()}`;
-  let done = (): void => {};
-  const all = new Promise<void>((resolve) => {
-    done = resolve;
-  });
-  const subscription = client.subscribe(inbox, {
-    callback(error, message) {
-      if (error || !message.reply?.startsWith('$JS.ACK.')) return done();
-      const delivered = parse(message, message.reply);
-      messages.push(delivered.message);
-      pending = delivered.pending;
-      if (pending === 0 || messages.length === PULLED) done();
-    },
-  });
-  try {
-    // Any one message fits.
-    const body = { batch: PULLED, max_bytes: link.mostBytes() * 2, no_wait: true };
-    client.publish(`$JS.API.CONSUMER.MSG.NEXT.${consumer}`, JSON.stringify(body), { reply: inbox });
-    await within(link.callMs, `reading ${consumer}`, all);
-  } finally {
-    subscription.unsubscribe();
-  }
-  return { messages, pending };
-}
-
-/** A reply is `$JS.ACK.stream.consumer.deliveries.sequence.consumer sequence.time in ns.pending`, perhaps with a domain and an account before the stream. */
-function parse(message: Msg, reply: string): { readonly message: Stored; readonly pending: number } {
-  const parts = reply.split('.');
-  const [, seq, , time, pending] = (parts.length === 9 ? parts.slice(4) : parts.slice(6)) as string[];
-  const { subject, data } = message;
-  return {
-    message: { subject, seq: Number(seq), time: Number(time) / 1e6, data },
-    pending: Number(pending),
-  };
 }
