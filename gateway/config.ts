@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { suggest } from '../src/nearest.js';
+import { accessProblems } from './config/access_problems.js';
 import type { KeyConfig } from './config/auth_types.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
 import { freeze } from './config/freeze.js';
@@ -16,9 +17,18 @@ import {
   mergeSources,
   type ReadFile,
 } from './config/sources.js';
+import { tlsProblems } from './config/tls_problems.js';
+import type { TlsConfig } from './config/tls_types.js';
 import type { Config } from './config/types.js';
 import { applyProfile } from './profile.js';
 
+export type {
+  AccessRuleConfig,
+  AuditConfig,
+  ExternalConfig,
+  IdentityConfig,
+  IdentityTokenConfig,
+} from './config/access_types.js';
 export type { AuthConfig, KeyConfig } from './config/auth_types.js';
 export type { LimitsConfig, TimeoutsConfig } from './config/limits_types.js';
 export type {
@@ -77,11 +87,16 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
   }
   const keys = keysOf(parsed.data, merged).map(({ place, key }) => ({ place, ...resolveKey(key, readFile) }));
   const stream = resolveSecret(parsed.data.streams, readFile);
-  const config = complete(parsed.data, keys, stream.secret);
+  const config = { ...complete(parsed.data, keys, stream.secret), ...(merged.file && { file: merged.file }) };
   if (stream.problem !== undefined) problems.push(`${secretPlace(parsed.data, merged)}: ${stream.problem}`);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
   problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
-  problems.push(...corsProblems(config, merged), ...captureProblems(config, merged));
+  problems.push(
+    ...corsProblems(config, merged),
+    ...captureProblems(config, merged),
+    ...tlsProblems(config, merged),
+    ...accessProblems(config, merged),
+  );
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
 }
@@ -110,7 +125,7 @@ type ResolvedKey = KeyResult & { readonly place: string };
 
 /** What development mode adds, and the defaults that depend on other settings. */
 function complete(
-  { host, auth, upstreams, streams, ...rest }: ParsedConfig,
+  { host, tls, auth, upstreams, streams, ...rest }: ParsedConfig,
   keys: readonly ResolvedKey[],
   secret: string | undefined,
 ): Config {
@@ -120,6 +135,8 @@ function complete(
   return {
     ...rest,
     streams: { ...times, ...(secret === undefined ? {} : { secret }) },
+    // A certificate without its key, or the other way around, is told of below.
+    ...(tls === undefined ? {} : { tls: tls as TlsConfig }),
     host: host ?? (rest.dev ? '127.0.0.1' : '0.0.0.0'),
     upstreams: upstreams.map(({ name, ...upstream }, index) => ({
       name: name ?? `u${index + 1}`,
@@ -134,6 +151,8 @@ function complete(
       ...(audience === undefined ? {} : { audience }),
       leewaySeconds,
       roles: { ...(rest.dev ? { admin: ['*'] } : {}), ...auth.roles },
+      ...(Object.keys(auth.inherits).length > 0 && { inherits: auth.inherits }),
+      ...(auth.external && { external: auth.external }),
     },
   };
 }

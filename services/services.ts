@@ -13,7 +13,7 @@ export interface ServicesOptions extends Omit<ServerOptions, 'descriptors'> {
   readonly orders?: Partial<OrderLimits>;
   readonly quotes?: Partial<MarketLimits>;
   readonly chat?: Partial<ChatLimits>;
-  /** Where rooms are kept, and shared with other servers: `redis://host:port`. Default: in memory. */
+  /** Where rooms are kept, and shared with other servers: `redis://host:port` or `nats://host:port`. Default: in memory. */
   readonly broker?: string | undefined;
 }
 

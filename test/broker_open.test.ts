@@ -16,7 +16,12 @@ it.each([
   ['redis://user:1/hunter2@host', /^broker redis:\/\/host: the path is the number of a database/],
   ['redis://:hun@hunter2@host/x', /^broker redis:\/\/host\/x: the path is the number of a database/],
   ['redis:user:hunter2@host', /^broker redis:host: no host/],
-  ['amqp://:hunter2@host', /^broker amqp:\/\/host: memory, redis:\/\/ /],
+  ['amqp://:hunter2@host', /^broker amqp:\/\/host: memory, redis:\/\/, /],
+  ['nats://user:1/hunter2@host', /^broker nats:\/\/host: a path means nothing/],
+  ['nats://hunter2@host/x', /^broker nats:\/\/host\/x: a path means nothing/],
+  ['nats://user:hunter2%@host', /^broker nats:\/\/host: a % of the password/],
+  ['nats://:hunter2@', /^broker nats:\/\/: not an URL/],
+  ['tls:hunter2@host', /^broker tls:host: no host/],
 ])('%s is refused, and nothing of a password is told', async (url, problem) => {
   const opening = openBroker(url);
   await expect(opening).rejects.toThrow(problem);

@@ -8,10 +8,8 @@ import { startChannelsServer } from '../gateway/channels.js';
 import { type Config, loadConfig } from '../gateway/config.js';
 import { createGateway } from '../gateway/gateway.js';
 import { openBroker } from '../src/broker/open.js';
-import { until } from './support/brokers.js';
+import { SERVERS, until } from './support/brokers.js';
 import { tokenFor } from './support/gateway.js';
-import { redisCommand } from './support/redis_command.js';
-import { missingRedis, startRedis } from './support/servers.js';
 
 const RULES = [{ match: 'news', publish: 'public', subscribe: 'public' }] as const;
 
@@ -174,16 +172,16 @@ test('the socket of the service is for this user alone, and gone when it is clos
   expect(existsSync(dirname(path))).toBe(false);
 });
 
-describe.skipIf(missingRedis() !== undefined)('on two nodes over Redis', () => {
+describe.each(SERVERS.filter(({ missing }) => missing === undefined))('on two nodes over $kind', (kind) => {
   const two = async () => {
-    const redis = await startRedis();
-    onTestFinished(() => redis.stop());
-    const nodes = [await start({ broker: redis.url }), await start({ broker: redis.url })] as const;
+    const server = await kind.startServer();
+    onTestFinished(() => server.stop());
+    const nodes = [await start({ broker: server.url }), await start({ broker: server.url })] as const;
     const publish = async (n: number, at: 0 | 1 = 0) => {
       const { status } = await nodes[at].call('/channels/news:publish', { body: { data: n } });
       expect(status).toBe(200);
     };
-    return { redis, nodes, publish };
+    return { server, nodes, publish };
   };
   const ALL = ['open', 'message', 'reset', 'caught_up'];
   const numbers = (heard: readonly Heard[]) =>
@@ -216,11 +214,11 @@ describe.skipIf(missingRedis() !== undefined)('on two nodes over Redis', () => {
   });
 
   test('a subscriber is told when the broker has lost what it had', async () => {
-    const { redis, nodes, publish } = await two();
+    const { server, nodes, publish } = await two();
     const { heard } = await listen(`${nodes[1].base}/channels/news:subscribe`, ALL);
     await publish(1);
     await until('it was heard', () => numbers(heard).length === 1);
-    await redisCommand(redis.port, 'FLUSHALL');
+    await kind.wipe(server);
     await publish(2);
     await until('the next one was heard', () => numbers(heard).length === 2);
     const types = heard.map(({ type }) => type).filter((type) => type !== 'open' && type !== 'caught_up');

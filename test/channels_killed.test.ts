@@ -1,11 +1,12 @@
-/** Instances of the Channels service as processes over one Redis, and what becomes of their callers when one of them is killed. */
+/** Instances of the Channels service as processes over one broker, and what becomes of their callers when one of them is killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type Event, JoinRequest, PresenceEvent_Type } from '../gen/tidegate/v1/channels.js';
+import { SERVERS } from './support/brokers.js';
 import { stop } from './support/command.js';
 import { ROOT } from './support/probe.js';
-import { missingRedis, startRedis, type TestServer } from './support/servers.js';
+import type { TestServer } from './support/servers.js';
 import { accepted, as, ask, connect, take } from './support/services_client.js';
 
 const { JOINED, LEFT } = PresenceEvent_Type;
@@ -19,16 +20,16 @@ const SCRIPT = `
   console.log('at ' + server.address);
 `;
 
-describe.skipIf(missingRedis() !== undefined)('over Redis', () => {
-  let redis: TestServer;
+describe.each(SERVERS.filter(({ missing }) => missing === undefined))('over $kind', ({ startServer }) => {
+  let server: TestServer;
   beforeAll(async () => {
-    redis = await startRedis();
-    return () => redis.stop();
+    server = await startServer();
+    return () => server.stop();
   });
 
   /** A process, and a client of it. */
   async function start() {
-    const args = ['--input-type=module', '-e', SCRIPT, redis.url];
+    const args = ['--input-type=module', '-e', SCRIPT, server.url];
     const child: ChildProcess = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     onTestFinished(async () => void (await stop(child, 'SIGKILL')));
     const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];

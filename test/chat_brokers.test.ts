@@ -8,9 +8,7 @@ import { Rooms } from '../services/chat/rooms.js';
 import { createChatService } from '../services/chat/service.js';
 import { createServer } from '../services/server.js';
 import { startServices } from '../services/services.js';
-import { type Cluster, KINDS } from './support/brokers.js';
-import { redisCommand } from './support/redis_command.js';
-import { missingRedis, startRedis } from './support/servers.js';
+import { type Cluster, KINDS, SERVERS } from './support/brokers.js';
 import { accepted, as, ask, connect, drain, refusal, refusalOf, take } from './support/services_client.js';
 
 const { MESSAGE, JOINED, LEFT } = RoomEvent_Type;
@@ -204,11 +202,11 @@ describe.each(KINDS.filter(({ missing }) => missing === undefined))('on $kind', 
   });
 });
 
-describe.skipIf(missingRedis() !== undefined)('a broker that was wiped', () => {
+describe.each(SERVERS.filter(({ missing }) => missing === undefined))('$kind that was wiped', (kind) => {
   test('has no rooms but the lobby, tells those who watch, and counts from 1 again', async () => {
-    const redis = await startRedis();
-    onTestFinished(() => redis.stop());
-    const server = await startServices({ broker: redis.url, graceMs: 500 });
+    const wiped = await kind.startServer();
+    onTestFinished(() => wiped.stop());
+    const server = await startServices({ broker: wiped.url, graceMs: 500 });
     const { chat, close } = connect(server.address);
     onTestFinished(async () => {
       close();
@@ -222,7 +220,7 @@ describe.skipIf(missingRedis() !== undefined)('a broker that was wiped', () => {
     const watching = chat.watchRoom({ room: 'lobby', afterSequence: undefined, after: undefined });
     await accepted(watching);
     const watched = drain(watching);
-    await redisCommand(redis.port, 'FLUSHALL');
+    await kind.wipe(wiped);
     expect((await post('lobby')).sequence).toBe(1n);
     const { error } = await watched;
     expect(refusal(error as ServiceError)).toMatchObject({

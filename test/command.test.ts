@@ -255,8 +255,79 @@ describe('check', () => {
   it('says ok and counts', async () => {
     const { code, out, err } = await tidegate(['check', ...CONTRACT]);
     expect(code).toBe(0);
-    expect(out).toMatch(/^ok: \d+ methods, \d+ routes, \d+ streams \(\d shared, \d with a cursor\)$/);
+    expect(out).toMatch(/\n\nok: \d+ methods, \d+ routes, \d+ streams \(\d shared, \d with a cursor\)$/);
     expect(err).toMatch(/^no keys are configured/);
+  });
+
+  const ACCESS = `
+auth:
+  roles: { reader: ['orders:read'], clerk: ['orders:write'], support: ['orders:*'] }
+  inherits: { clerk: [reader] }
+access:
+  - match: orders.v1.OrdersService/GetOrder
+    bind: [{ field: order_id, claim: org.order, unless: ['orders:any'] }]
+  - match: orders.v1.OrdersService/ListOrders
+    public: true
+`;
+
+  it('prints who may call what, with the rules of the configuration', async () => {
+    const config = file('access.yaml', ACCESS);
+    const { code, out } = await tidegate(['check', ...CONTRACT, '--config', config]);
+    expect(code).toBe(0);
+    const [head, ...rows] =
+      out
+        .split('\n\n')[0]
+        ?.split('\n')
+        .map((line) => line.split(/ {2,}/)) ?? [];
+    expect(head).toEqual([
+      'METHOD',
+      'NEEDS',
+      'anyone',
+      'authenticated',
+      'reader',
+      'clerk',
+      'support',
+      'admin',
+    ]);
+    const row = (name: string) => rows.find(([method]) => method === `orders.v1.OrdersService/${name}`);
+    expect(row('GetOrder')?.slice(1)).toEqual([
+      'orders:read, order_id = org.order unless orders:any',
+      ...['-', '-', 'own', 'own', 'yes', '-'],
+    ]);
+    expect(row('CreateOrder')?.slice(1)).toEqual(['orders:write', '-', '-', '-', 'yes', 'yes', '-']);
+    expect(row('DeleteOrder')?.slice(1)).toEqual(['role admin', '-', '-', '-', '-', '-', 'yes']);
+    expect(row('ListOrders')?.slice(1)).toEqual(['public', 'yes', 'yes', 'yes', 'yes', 'yes', 'yes']);
+  });
+
+  it('prints the same as JSON', async () => {
+    const config = file('access.yaml', ACCESS);
+    const { code, out } = await tidegate(['check', ...CONTRACT, '--config', config, '--json']);
+    expect(code).toBe(0);
+    const rows = JSON.parse(out) as { method: string }[];
+    expect(rows.find(({ method }) => method.endsWith('/GetOrder'))).toEqual({
+      method: 'orders.v1.OrdersService/GetOrder',
+      access: {
+        public: false,
+        permissions: ['orders:read'],
+        roles: [],
+        bind: [{ field: 'order_id', claim: 'org.order', unless: ['orders:any'] }],
+      },
+      anyone: 'no',
+      authenticated: 'no',
+      roles: { reader: 'own', clerk: 'own', support: 'yes', admin: 'no' },
+    });
+  });
+
+  it.each<[string, string]>([
+    ['match: nope.*\n    public: true', 'access[0]: nope.*: no method of the contract is matched'],
+    [
+      'match: orders.v1.*/GetOrder\n    bind: [{ field: nope, claim: sub }]',
+      'access[0]: orders.v1.OrdersService/GetOrder: orders.v1.*/GetOrder: bind nope: orders.v1.GetOrderRequest has no field "nope"',
+    ],
+  ])('tells what is wrong with the rule %j', async (rule, problem) => {
+    const config = file('wrong.yaml', `access:\n  - ${rule}\n`);
+    const { code, err } = await tidegate(['check', ...CONTRACT, '--config', config]);
+    expect([code, err]).toEqual([1, problem]);
   });
 
   it('tells which routes are not served when the first of two is to win', async () => {

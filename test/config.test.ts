@@ -48,6 +48,9 @@ function problems(sources: Sources, upstream = true): readonly string[] {
 describe('defaults', () => {
   it('are complete with nothing but an upstream', () => {
     expect(load({})).toEqual({
+      access: [],
+      audit: { allowed: false },
+      identity: { claims: {} },
       host: '0.0.0.0',
       port: 8080,
       dev: false,
@@ -62,6 +65,19 @@ describe('defaults', () => {
         replyBytes: 4194304,
         streamsPerSocket: 100,
         queuedMessages: 64,
+        urlBytes: 12_288,
+        bodyBytesPerSecond: 256,
+        connections: 20_000,
+        connectionsPerAddress: 1_000,
+        connectionsPerPrincipal: 1_000,
+        handshakesPerSecond: 1_000,
+        handshakesPerAddress: 200,
+        requestsPerSecond: 2_000,
+        messagesPerSecond: 2_000,
+        badTokensPerSecond: 100,
+        streamsPerPrincipal: 1_000,
+        callsPerUpstream: 20_000,
+        shared: true,
       },
       timeouts: {
         unaryMs: 30000,
@@ -70,6 +86,10 @@ describe('defaults', () => {
         heartbeatMs: 25000,
         helloMs: 10000,
         bodyMs: 20000,
+        headersMs: 20000,
+        keepAliveMs: 65000,
+        writeMs: 30000,
+        idleMs: 600000,
         drainMs: 10000,
         startMs: 30000,
       },
@@ -113,6 +133,7 @@ describe('defaults', () => {
         leaseMs: 6_000,
         patienceMs: 30_000,
         pollMaxMs: 60_000,
+        memoryBytes: 268_435_456,
         ackTtlMs: 3_600_000,
       },
       channels: false,
@@ -191,7 +212,9 @@ describe('sources', () => {
     for (const { env } of SETTINGS) expect(env[0]).toMatch(/^TIDEGATE_[A-Z0-9_]+$/);
   });
 
-  it.each(SETTINGS.filter(({ path }) => path?.[0] === 'limits' || path?.[0] === 'timeouts'))(
+  const isNumber = ({ value }: (typeof SETTINGS)[number]) => value !== undefined;
+  const numbers = SETTINGS.filter(isNumber);
+  it.each(numbers.filter(({ path }) => path?.[0] === 'limits' || path?.[0] === 'timeouts'))(
     'set $path by --$flag and by $env',
     ({ flag, env, path }) => {
       const settingOf = (config: Config) =>
@@ -200,6 +223,17 @@ describe('sources', () => {
       expect(settingOf(load({ env: { [env[0] as string]: '4322' } }))).toBe(4322);
     },
   );
+
+  it('refuse a limit that is no number, or too large a one', () => {
+    expect(problems({ yaml: 'limits: { requestsPerSecond: -1, connections: many }' })).toEqual([
+      "tidegate.yaml: limits.connections: expected a number between 0 and 10000000, not 'many'",
+      'tidegate.yaml: limits.requestsPerSecond: expected a number between 0 and 1000000, not -1',
+    ]);
+    expect(problems({ argv: ['--handshakes', '1000001'] })).toEqual([
+      "flag --handshakes: expected a number between 0 and 1000000, not '1000001'",
+    ]);
+    expect(load({ argv: ['--no-shared-limits'] }).limits.shared).toBe(false);
+  });
 });
 
 describe('upstreams', () => {
@@ -583,9 +617,11 @@ describe('streams', () => {
   it('have a broker by its URL, whose password no problem shows', () => {
     expect(load({ argv: ['--broker', 'redis://:pass@host:6379'] }).broker).toBe('redis://:pass@host:6379');
     expect(load({ env: { TIDEGATE_BROKER: 'rediss://host' } }).broker).toBe('rediss://host');
+    expect(load({ argv: ['--broker', 'nats://u:p@host:4222'] }).broker).toBe('nats://u:p@host:4222');
+    expect(load({ argv: ['--broker', 'tls://host'] }).broker).toBe('tls://host');
     expect(load({ argv: ['--broker', 'memory'] }).broker).toBe('memory');
     const expected =
-      'expected memory, or an URL that begins with redis:// or rediss:// and has a host; in its password @ / ? # and % are written %40 %2F %3F %23 and %25';
+      'expected memory, or an URL that begins with redis://, rediss://, nats:// or tls:// and has a host; in its password @ / ? # and % are written %40 %2F %3F %23 and %25';
     const wrong = [
       'amqp://u:pass@host',
       'host:6379',
@@ -598,6 +634,9 @@ describe('streams', () => {
       'redis://pa#ss@host',
       'redis://pa/ss@host',
       'redis://user:1?pass@host',
+      'nats://',
+      'nats:user:pass@host',
+      'nats://user:1/pass@host:4222',
     ];
     for (const url of wrong)
       expect(problems({ argv: ['--broker', url] })).toEqual([`flag --broker: ${expected}`]);

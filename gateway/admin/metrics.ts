@@ -3,9 +3,10 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { CallEnd, CallObserver, Observer } from '../../src/policy/observe.js';
 import { STATUS } from '../../src/status.js';
 import type { StreamCounts } from '../streams.js';
+import { type LimitMetrics, registerLimits } from './limit_metrics.js';
 import { registerStreams } from './stream_metrics.js';
 
-export interface Metrics {
+export interface Metrics extends LimitMetrics {
   readonly registry: Registry;
   /** For `observe()` in the chain: calls, their duration and their messages, by method. */
   readonly observer: Observer;
@@ -44,6 +45,7 @@ export function createMetrics(): Metrics {
 
   return {
     registry,
+    ...registerLimits(registry),
     streams: registerStreams(registry),
     observer: {
       start({ method }) {

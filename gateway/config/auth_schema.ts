@@ -1,5 +1,6 @@
 /** The settings of who may call. */
 import { z } from 'zod';
+import { external, inherits } from './access_schema.js';
 import { hiddenLeaf, oneOf, text, whole } from './leaves.js';
 
 const key = z.strictObject({
@@ -16,6 +17,8 @@ export const auth = z
     audience: text('an audience').optional(),
     leewaySeconds: whole('seconds', 0, 3600).default(30),
     roles: z.record(z.string(), z.array(text('a permission'))).default({}),
+    inherits,
+    external,
   })
   .prefault({});
 

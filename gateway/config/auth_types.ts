@@ -1,5 +1,7 @@
 /** What is configured of who may call. */
 
+import type { ExternalConfig } from './access_types.js';
+
 /** One way of verifying tokens. A token must name (`kid`) or match one of them by algorithm. */
 export interface KeyConfig {
   readonly algorithm: 'HS256' | 'RS256';
@@ -19,4 +21,8 @@ export interface AuthConfig {
   readonly leewaySeconds: number;
   /** Permissions of each role. A token's roles (`roles` claim) add these to its `permissions` claim. */
   readonly roles: Readonly<Record<string, readonly string[]>>;
+  /** The roles that a role includes, with all that those include; default none. */
+  readonly inherits?: Readonly<Record<string, readonly string[]>>;
+  /** Who is asked beside the rules; default nobody. */
+  readonly external?: ExternalConfig | undefined;
 }

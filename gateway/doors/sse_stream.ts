@@ -28,8 +28,13 @@ import {
 
 /** Before a client comes back whose connection broke. */
 export const RETRY_MS = 2000;
-/** The same after a `drain`, which comes at another moment to each client. */
-const DRAIN_RETRY_MS = 1000;
+/**
+ * The same after a `drain`, which comes at another moment to each client: those who are on their way at one time are this part of the time
+ * to drain.
+ */
+const AWAY_SHARE = 1 / 40;
+const AWAY_LEAST_MS = 100;
+const AWAY_MOST_MS = 1000;
 /** How long a client that was sent away may take to read its last event, in ms. */
 const LINGER_MS = 10_000;
 const HEARTBEAT = ': hb\n\n';
@@ -133,7 +138,7 @@ export class EventStream extends Due implements Sink, Outlet, Client {
       // Cut off with all others whose time is over: they come back one after the other.
       this.farewell(
         'drain',
-        drainEvent(DRAIN_RETRY_MS + Math.floor(Math.random() * gateway.config.timeouts.drainMs)),
+        drainEvent(this.awayMs() + Math.floor(Math.random() * gateway.config.timeouts.drainMs)),
       );
     } else if (error instanceof SlowConsumerError) this.farewell('slow', this.failure(error));
     else this.finish(this.failure(error));
@@ -181,7 +186,12 @@ export class EventStream extends Due implements Sink, Outlet, Client {
 
   /** Sends the client away, to come back and go on. */
   private sendAway(why: Farewell): void {
-    if (!this.over) this.farewell(why, drainEvent(jitter(DRAIN_RETRY_MS)));
+    if (!this.over) this.farewell(why, drainEvent(jitter(this.awayMs())));
+  }
+
+  private awayMs(): number {
+    const { drainMs } = this.gateway.config.timeouts;
+    return Math.min(Math.max(Math.round(drainMs * AWAY_SHARE), AWAY_LEAST_MS), AWAY_MOST_MS);
   }
 
   private failure(error: StatusError): string {

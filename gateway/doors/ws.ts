@@ -7,11 +7,19 @@ import { drainError } from '../drain.js';
 import { notFound } from '../http/error.js';
 import { MULTIPLEX_PATH } from '../http/own_paths.js';
 import { readStreamRequest } from '../http/resume.js';
-import type { Caller, Gateway } from './door.js';
+import type { Caller, Gateway, Meter } from './door.js';
 import { Senders } from './ws_acks.js';
 import { bindLater } from './ws_bound.js';
 import { SocketCall } from './ws_call.js';
-import { checkHandshake, checkOrigin, listenEarly, pickProtocol, readOffer, refuse } from './ws_handshake.js';
+import {
+  checkHandshake,
+  checkOrigin,
+  checkUrl,
+  listenEarly,
+  pickProtocol,
+  readOffer,
+  refuse,
+} from './ws_handshake.js';
 import { createJsonFraming } from './ws_json.js';
 import { createLive } from './ws_live.js';
 import { cursorOf } from './ws_open.js';
@@ -52,6 +60,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
   /** Becomes a WebSocket with what `start` puts on it, or is destroyed: then false. */
   const accept = (
     { request, socket, head, id }: Handshake,
+    meter: Meter | undefined,
     start: (ws: ClosingWebSocket) => Connection,
   ): boolean => {
     let accepted = false;
@@ -61,11 +70,13 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     server.once('headers', addId);
     server.handleUpgrade(request, socket, head, (ws) => {
       accepted = true;
+      ws.meter = meter;
       const connection = start(ws);
       attach(ws, socket, connection, () => live.remove(connection));
       live.add(connection, () => ws.terminate());
     });
     server.off('headers', addId);
+    if (!accepted) meter?.close();
     return accepted;
   };
 
@@ -76,8 +87,10 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     handshake.id = caller.id;
     const framing = protocol === 'tidegate.v1.proto' ? PROTO_FRAMING : json;
     const identify = (other: string): Caller => gateway.identify(request, undefined, other);
-    accept(handshake, (ws) => {
-      return new Session({ socket: createSocket(ws, socket), framing, gateway, senders, caller, identify });
+    const meter = gateway.limits?.open(caller);
+    accept(handshake, meter, (ws) => {
+      const line = createSocket(ws, socket);
+      return new Session({ socket: line, framing, gateway, senders, caller, identify, meter });
     });
   };
 
@@ -103,6 +116,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
       caller,
       binary,
     });
+    const meter = gateway.limits?.open(caller);
     const early = listenEarly(socket, handshake.head, () => call.gone());
     live.add(call, () => socket.destroy());
     try {
@@ -110,9 +124,10 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     } catch (thrown) {
       early.stop();
       live.remove(call);
+      meter?.close();
       throw thrown;
     }
-    const accepted = accept({ ...handshake, head: early.stop() }, (ws) => {
+    const accepted = accept({ ...handshake, head: early.stop() }, meter, (ws) => {
       call.run(createSocket(ws, socket)).catch((thrown: unknown) => {
         gateway.log.error({ err: thrown }, 'a WebSocket call could not be ended');
         ws.terminate();
@@ -128,6 +143,8 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     const { request, socket } = handshake;
     try {
       if (live.draining) throw drainError(gateway.draining);
+      gateway.limits?.handshake(request);
+      checkUrl(request, limits.urlBytes);
       checkHandshake(request);
       checkOrigin(request, gateway.config);
       const url = request.url ?? '';
@@ -138,10 +155,12 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     } catch (thrown) {
       if (!(thrown instanceof StatusError))
         gateway.log.error({ err: thrown }, 'a WebSocket handshake failed');
+      const error = StatusError.from(thrown);
+      if (error.limit !== undefined) gateway.report(handshake.id ?? '', error);
       refuse({
         request,
         socket,
-        error: StatusError.from(thrown),
+        error,
         codec: gateway.table().codec,
         http: gateway.config.http,
         id: handshake.id,

@@ -12,7 +12,7 @@ import { isCursor } from '../http/resume.js';
 import type { Bound, Endpoint } from '../http/table.js';
 import { type Farewell, spanOf } from '../streams.js';
 import type { Caller, Gateway } from './door.js';
-import { Close, closeOf } from './ws_close.js';
+import { Close, closeOf, FLOOD_TEXT } from './ws_close.js';
 import { encodersOf, type FrameEncoder } from './ws_encoder.js';
 import { Inbox } from './ws_inbox.js';
 import { Replies, type Replying } from './ws_replies.js';
@@ -239,6 +239,11 @@ export class SocketCall implements Connection, Watched, Replying {
 
   alive(): void {
     this.#watch?.alive();
+  }
+
+  flooded(): void {
+    const error = new StatusError(Code.RESOURCE_EXHAUSTED, FLOOD_TEXT);
+    this.#end(error, { code: Close.OVERLOAD, why: 'overload' });
   }
 
   roomy(): void {

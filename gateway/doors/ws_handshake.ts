@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { Codec } from '../../src/codec/codec.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Config } from '../config.js';
-import { HttpError, invalid } from '../http/error.js';
+import { HttpError, invalid, urlTooLong } from '../http/error.js';
 import type { ErrorConfig } from '../http/error_body.js';
 import { hostOf } from '../http/forwarded.js';
 import { sendError } from '../http/send_error.js';
@@ -43,6 +43,11 @@ export function checkHandshake({ method, headers }: IncomingMessage): void {
   if (!KEY.test(headers['sec-websocket-key'] ?? '')) {
     throw invalid('header sec-websocket-key', 'expected 16 bytes in base64');
   }
+}
+
+/** Throws HttpError 414 for a request target over `limit` bytes; 0 is any. */
+export function checkUrl({ url = '' }: IncomingMessage, limit: number): void {
+  if (limit > 0 && url.length > limit) throw urlTooLong(limit);
 }
 
 /** Host and port as a URL of that scheme has them: without the scheme's own port. */

@@ -4,13 +4,15 @@ import { SlowConsumerError } from '../../src/stream/feed.js';
 import { drainError } from '../drain.js';
 import { expired } from '../expiry.js';
 import { type Farewell, spanOf } from '../streams.js';
-import type { Caller, Gateway } from './door.js';
+import type { Caller, Gateway, Meter } from './door.js';
 import { Senders } from './ws_acks.js';
-import { Close, closeOf, closeOfThrown, FrameFault } from './ws_close.js';
+import { Close, closeOf, closeOfThrown, FLOOD_TEXT, FrameFault } from './ws_close.js';
 import { type Departing, Departure, type Reason } from './ws_departure.js';
 import type { ClientFrame, Framing, OpenFrame, ServerFrame } from './ws_frames.js';
 import { type Feature, featuresOf, welcomeFrame } from './ws_hello.js';
+import { Idle } from './ws_idle.js';
 import { openStream } from './ws_open.js';
+import { Outgoing } from './ws_outgoing.js';
 import type { Connection, Socket } from './ws_socket.js';
 import { endFrame, type Stream, type StreamHost } from './ws_stream.js';
 import { Watch, type Watched } from './ws_watch.js';
@@ -25,6 +27,8 @@ export interface SessionOptions {
   readonly caller: Caller;
   /** The same with another token, from hello. Throws StatusError UNAUTHENTICATED. */
   readonly identify: (token: string) => Caller;
+  /** What the client may send; default: as much as it likes. A message was counted before it comes here, as one. */
+  readonly meter?: Meter | undefined;
 }
 
 type Frame<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type }>;
@@ -32,9 +36,6 @@ type Frame<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type
 const NOBODY = (): never => {
   throw new StatusError(Code.INTERNAL, 'the caller is known');
 };
-
-/** Control frames that the socket has not taken before we stop reading what causes them. */
-const UNSENT_MOST = 64;
 
 export class Session implements Connection, StreamHost, Watched, Departing {
   readonly socket: Socket;
@@ -52,17 +53,21 @@ export class Session implements Connection, StreamHost, Watched, Departing {
   #lastSid = 0;
   #features: ReadonlySet<Feature> = featuresOf([]);
   readonly #departure = new Departure(this);
-  #unsent = 0;
-  #reading = true;
+  readonly #meter: Meter | undefined;
+  readonly #idle: Idle;
+  readonly #outgoing: Outgoing;
 
   constructor(options: SessionOptions) {
     this.socket = options.socket;
+    this.#outgoing = new Outgoing(options.socket, () => this.alive());
     this.framing = options.framing;
     this.gateway = options.gateway;
     this.#identify = options.identify;
     this.#caller = options.caller;
     this.#senders = options.senders ?? new Senders();
-    const { helloMs } = this.gateway.config.timeouts;
+    this.#meter = options.meter;
+    const { helloMs, idleMs } = this.gateway.config.timeouts;
+    this.#idle = new Idle(idleMs);
     this.#helloTimer = setTimeout(() => {
       this.#close(Close.HELLO_LATE, `no hello within ${helloMs} ms`);
     }, helloMs);
@@ -85,7 +90,10 @@ export class Session implements Connection, StreamHost, Watched, Departing {
     if (this.#over) return;
     this.alive();
     try {
+      let isCounted = true;
       for (const frame of this.framing.decode(data)) {
+        if (!isCounted && this.#meter?.take() === false) this.flooded();
+        isCounted = false;
         if (this.#over) return;
         this.#take(frame);
       }
@@ -98,6 +106,7 @@ export class Session implements Connection, StreamHost, Watched, Departing {
     if (!(thrown instanceof FrameFault || thrown instanceof StatusError)) {
       this.gateway.log.error({ err: thrown }, 'a WebSocket frame failed in the gateway');
     }
+    this.#meter?.failed(thrown);
     const { code, reason } = closeOfThrown(thrown);
     this.#close(code, reason);
   }
@@ -141,7 +150,10 @@ export class Session implements Connection, StreamHost, Watched, Departing {
     if (this.#state !== 'greeting') throw new FrameFault(Close.HELLO_TWICE, 'a second hello');
     this.#stopHelloTimer();
     // The handshake's id stays the session's, whatever the token.
-    if (token !== undefined) this.#caller = { ...this.#identify(token), id: this.#caller.id };
+    if (token !== undefined) {
+      this.#caller = { ...this.#identify(token), id: this.#caller.id };
+      this.#meter?.become(this.#caller);
+    }
     this.#identify = NOBODY;
     this.#features = featuresOf(features);
     this.#state = 'open';
@@ -162,10 +174,12 @@ export class Session implements Connection, StreamHost, Watched, Departing {
 
   askForLife(): void {
     for (const stream of this.#streams.values()) stream.bookmark();
-    this.control({ type: 'ping' });
+    if (!this.#idle.isOver(this.#streams.size > 0)) this.control({ type: 'ping' });
+    else this.#farewell(Close.IDLE, `no call for ${this.#idle.ms} ms`, 'idle');
   }
 
   #open(frame: OpenFrame): void {
+    this.#idle.end();
     const { sid } = frame;
     const live = this.#streams.get(sid);
     try {
@@ -186,6 +200,7 @@ export class Session implements Connection, StreamHost, Watched, Departing {
       stream.run().catch((thrown: unknown) => this.#fail(thrown));
     } catch (thrown) {
       const error = StatusError.from(thrown);
+      this.#meter?.failed(error);
       if (live !== undefined) live.fail(error);
       else this.control(endFrame(sid, error));
     }
@@ -199,23 +214,7 @@ export class Session implements Connection, StreamHost, Watched, Departing {
   }
 
   control(frame: ServerFrame): void {
-    if (this.#state === 'closed') return;
-    const { socket } = this;
-    this.#unsent++;
-    // A client that makes us answer and does not read the answers is not read either.
-    if (this.#unsent > UNSENT_MOST && this.#reading) {
-      this.#reading = false;
-      socket.pause();
-    }
-    void socket.send(this.framing.encode(frame)).then(() => this.#sent());
-  }
-
-  #sent(): void {
-    this.#unsent--;
-    if (this.#reading || this.#unsent > UNSENT_MOST / 2 || this.#state === 'closed') return;
-    this.#reading = true;
-    this.alive();
-    this.socket.resume();
+    if (this.#state !== 'closed') this.#outgoing.send(this.framing.encode(frame));
   }
 
   queuedBytes(): number {
@@ -255,6 +254,10 @@ export class Session implements Connection, StreamHost, Watched, Departing {
       if (all ? !stream.resumable : stream.isCutEarly) stream.fail(drainError(this.gateway.draining));
     }
     this.leave();
+  }
+
+  flooded(): void {
+    this.#farewell(Close.OVERLOAD, FLOOD_TEXT, 'overload');
   }
 
   dead(): void {
@@ -313,6 +316,7 @@ export class Session implements Connection, StreamHost, Watched, Departing {
   /** Cancels everything: nothing can be told to the client any more. */
   #stop(): void {
     this.#state = 'closed';
+    this.#outgoing.close();
     this.#stopHelloTimer();
     this.#watch?.stop();
     const left = new StatusError(Code.CANCELLED, 'the client left');

@@ -2,6 +2,7 @@
 import type { Duplex } from 'node:stream';
 import { WebSocket } from 'ws';
 import { DirectWriter } from '../http/direct_write.js';
+import type { Meter } from './door.js';
 import { Close } from './ws_close.js';
 
 export interface Socket {
@@ -36,6 +37,8 @@ export interface Connection {
   leave(): void;
   /** Ends the streams that the client could not resume; with `all`, whatever still runs, and closes. */
   cut(all: boolean): void;
+  /** The client sends more than it may: closes with 4102. */
+  flooded(): void;
   /** The client left. Cancels everything. */
   gone(): void;
 }
@@ -43,8 +46,12 @@ export interface Connection {
 /** Bytes that wait in the process for one socket before its calls stop reading from their services. */
 export const HIGH_WATER = 65_536;
 
-/** How long a client that seemed dead may take to show that it is not, and one that is too slow to read that it is, in ms. */
-const LAST_CHANCE_MS: Readonly<Record<number, number>> = { [Close.NO_PONG]: 1000, [Close.SLOW]: 10_000 };
+/** How long a client that seemed dead may take to show that it is not, one that sends too much to stop, and one that is too slow to read that it is, in ms. */
+const LAST_CHANCE_MS: Readonly<Record<number, number>> = {
+  [Close.NO_PONG]: 1000,
+  [Close.OVERLOAD]: 1000,
+  [Close.SLOW]: 10_000,
+};
 
 /** While reading is paused, only a failing write shows that the client has gone: one is tried this often, in ms. */
 const PROBE_MS = 500;
@@ -57,6 +64,8 @@ export class ClosingWebSocket extends WebSocket {
   connection: Connection | undefined;
   /** How that reaches it. */
   line: Line | undefined;
+  /** What its client may still send; undefined: as much as it likes. */
+  meter: Meter | undefined;
 
   override close(code?: number, reason?: string | Buffer): void {
     const before = this.readyState;
@@ -174,11 +183,27 @@ export function createSocket(ws: ClosingWebSocket, raw: Duplex): Socket {
 }
 
 function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
-  (this as ClosingWebSocket).connection?.receive(isBinary ? data : data.toString());
+  const { connection, meter } = this as ClosingWebSocket;
+  if (meter?.take() === false) connection?.flooded();
+  else connection?.receive(isBinary ? data : data.toString());
 }
 
 function onSign(this: WebSocket): void {
-  (this as ClosingWebSocket).connection?.alive();
+  const { connection, meter } = this as ClosingWebSocket;
+  if (meter?.take() === false) connection?.flooded();
+  else connection?.alive();
+}
+
+/** How ws names a message that is too large, and one of too many parts. */
+const TOO_LARGE: ReadonlySet<unknown> = new Set([
+  'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
+  'WS_ERR_TOO_MANY_BUFFERED_PARTS',
+]);
+
+function onError(this: WebSocket, error: NodeJS.ErrnoException): void {
+  const { connection, meter } = this as ClosingWebSocket;
+  if (TOO_LARGE.has(error.code)) meter?.reached('frame');
+  connection?.gone();
 }
 
 function onGone(this: WebSocket): void {
@@ -194,13 +219,14 @@ export function attach(ws: ClosingWebSocket, raw: Duplex, connection: Connection
   // 'closing' is the client's close frame or a fault such as bad UTF-8 (1007) or a frame too long (1009), which ws has
   // already answered; 'end' is a client that left without a word. Neither waits for what we still had to send.
   ws.on('closing', onGone);
-  ws.on('error', onGone);
+  ws.on('error', onError);
   raw.once('end', () => connection.gone());
   raw.on('drain', () => ws.line?.drained());
   ws.once('close', () => {
     ws.line?.stopProbing();
     ws.line?.flushed();
     connection.gone();
+    ws.meter?.close();
     done();
   });
 }

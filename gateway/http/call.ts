@@ -5,6 +5,7 @@ import type { Caller, Client, Exchange, Gateway, LiveCall } from '../doors/door.
 import { requestsOf } from './body.js';
 import { requestId } from './request.js';
 import { discardRest, sendError } from './send_error.js';
+import { hurry } from './write.js';
 
 /** Writes an accepted reply to the client. Rejects only while nothing has been written yet. */
 export type Respond = (reply: Reply, live: LiveCall) => Promise<void>;
@@ -14,9 +15,14 @@ function callOf(gateway: Gateway, exchange: Exchange, caller: Caller, signal: Ab
   return {
     id: caller.id,
     method: exchange.endpoint.method,
-    requests: requestsOf(exchange, { bytes: limits.bodyBytes, stallMs: timeouts.bodyMs }),
+    requests: requestsOf(exchange, {
+      bytes: limits.bodyBytes,
+      stallMs: timeouts.bodyMs,
+      bytesPerSecond: limits.bodyBytesPerSecond,
+    }),
     metadata: caller.metadata,
     principal: caller.principal,
+    peer: caller.peer,
     signal,
     deadline: caller.deadline,
     resume: exchange.resume?.cursor,
@@ -70,6 +76,7 @@ export class ServedCall implements LiveCall {
     const { request, response } = this.exchange;
     response.off('close', this.onClose);
     this.gateway.live.delete(this);
+    hurry(response, this.gateway.config.timeouts.writeMs);
     if (!request.complete) discardRest(request);
   }
 

@@ -5,7 +5,7 @@ import type { Config } from '../config.js';
 import type { Exchange } from '../doors/door.js';
 import { negotiate, parseContentType } from './accept.js';
 import { createCors } from './cors.js';
-import { methodNotAllowed, notFound } from './error.js';
+import { methodNotAllowed, notFound, urlTooLong } from './error.js';
 import { rawBodiesOf } from './http_body.js';
 import { mountOf, replayed } from './mounted.js';
 import { cleanedPath, comparablePath } from './path.js';
@@ -23,10 +23,12 @@ export interface DispatchObserver {
   request(door: string, status: number): void;
   connection(door: string): () => void;
   refused(reason: string): void;
+  /** Something was refused since a limit was reached. */
+  limited?(error: StatusError): void;
 }
 
 export interface DispatchOptions {
-  readonly config: Pick<Config, 'http' | 'origins' | 'cors'>;
+  readonly config: Pick<Config, 'http' | 'origins' | 'cors' | 'limits'>;
   readonly table: () => Table;
   readonly rest: Door;
   readonly sse: StreamDoor;
@@ -37,6 +39,8 @@ export interface DispatchOptions {
     readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
   };
   readonly observer: DispatchObserver;
+  /** Counts what never becomes a call: throws StatusError for what is too much. Default: nobody does. */
+  readonly count?: ((request: IncomingMessage) => void) | undefined;
   /** Aborted when connections are no longer to be kept for further requests. */
   readonly draining: AbortSignal;
 }
@@ -134,8 +138,9 @@ function whole(exchange: Exchange, next: Next | undefined): Exchange {
 
 /** Serves one request; with `next`, a path that nobody here knows is left to it. Never throws. */
 export function createDispatch(options: DispatchOptions) {
-  const { config, table, rest, sse, poll, admin, observer, draining } = options;
+  const { config, table, rest, sse, poll, admin, observer, draining, count } = options;
   const { http } = config;
+  const urlBytes = config.limits.urlBytes || Number.POSITIVE_INFINITY;
   const cors = createCors(config);
   const redirectsUnclean = http.uncleanPaths === 'redirect';
 
@@ -164,9 +169,12 @@ export function createDispatch(options: DispatchOptions) {
   };
 
   const route = (request: IncomingMessage, response: ServerResponse, next: Next | undefined): void => {
-    const { path, query } = splitTarget(request.url ?? '/');
+    const { url = '/' } = request;
+    if (url.length > urlBytes) throw urlTooLong(urlBytes);
+    const { path, query } = splitTarget(url);
     const verb = request.method ?? 'GET';
     if (admin?.paths.has(path)) {
+      count?.(request);
       admin.handle(request, response);
       return;
     }
@@ -185,6 +193,7 @@ export function createDispatch(options: DispatchOptions) {
     const { router } = current;
     if (cors?.preflight(request, response, router, path)) return;
     const found = router.match(verb, path);
+    if (next === undefined && (found === undefined || !('match' in found))) count?.(request);
     if (found === undefined) {
       if (http.trailingSlash === 'redirect' && isRoute(router, verb, withoutSlashes(path))) {
         cors?.share(request, response);
@@ -211,6 +220,7 @@ export function createDispatch(options: DispatchOptions) {
     } catch (thrown) {
       const error = StatusError.from(thrown);
       observer.refused(error.row.name.toLowerCase());
+      observer.limited?.(error);
       cors?.share(request, response);
       sendError(response, error, { codec: table().codec, http });
     }

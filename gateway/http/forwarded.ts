@@ -33,6 +33,11 @@ function addresses(request: IncomingMessage, hops: number): string[] {
   return chain;
 }
 
+/** The client, as the outermost trusted proxy has seen it; undefined for a connection that has no address, or has none any more. */
+export function clientAddress(request: IncomingMessage, hops: number): string | undefined {
+  return addresses(request, hops)[0];
+}
+
 /** What the outermost trusted proxy said: of a list one entry for each proxy, of a single value that one. */
 function saidByOutermost(header: string | readonly string[] | undefined, hops: number): string | undefined {
   if (hops === 0) return undefined;

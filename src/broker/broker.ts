@@ -1,4 +1,4 @@
-/** What the nodes of a cluster share: numbered logs, leases, members that expire, and marks. Memory and Redis are brokers. */
+/** What the nodes of a cluster share: numbered logs, leases, members that expire, and marks. Memory, Redis and NATS are brokers. */
 
 /** One record of a log. */
 export interface Entry {
@@ -101,7 +101,10 @@ export interface Follower {
  * be done (no entries, a limit of 0, an entry above the server's limit) rejects with RangeError.
  */
 export interface Logs {
-  /** At least one entry; all of them or, where an error says that nobody knows, none. */
+  /**
+   * At least one entry; all of them or, where an error says that nobody knows, none. Of an append that is larger than a message of NATS the
+   * first ones may be there without the others.
+   */
   append(name: string, entries: readonly NewEntry[], options?: AppendOptions): Promise<Appended>;
   read(name: string, options: ReadOptions): Promise<Page>;
   tail(name: string): Promise<Tail>;
@@ -146,7 +149,7 @@ export interface Members {
 export type BrokerState = 'connecting' | 'ready' | 'closed';
 
 export interface Broker {
-  /** `memory` or `redis`. */
+  /** `memory`, `redis` or `nats`. */
   readonly kind: string;
   /** Whether other nodes see the same: false for memory. */
   readonly shared: boolean;

@@ -11,6 +11,8 @@ export interface OpenOptions {
   readonly waitMs?: number;
   /** How long a server may take to answer a call, at least 100 ms; default 3 s. */
   readonly callMs?: number;
+  /** What all logs of `memory` may take together, in bytes; default 256 MiB. */
+  readonly logBytes?: number;
 }
 
 interface Opening {
@@ -20,12 +22,12 @@ interface Opening {
 }
 
 /**
- * `memory` (or undefined), `redis://` or `rediss://`. Rejects with an Error that names what is wrong with the URL, and with BrokerError when the
+ * `memory` (or undefined), `redis://`, `rediss://`, `nats://` or `tls://` (NATS). Rejects with an Error that names what is wrong with the URL, and with BrokerError when the
  * server refuses us (password, version). A server that is not there within `waitMs` is not waited for any longer: the broker is `connecting` until it
  * is, and every call rejects until then.
  */
 export async function openBroker(url: string | undefined, options: OpenOptions = {}): Promise<Broker> {
-  if (url === undefined || url === 'memory') return createMemoryBroker();
+  if (url === undefined || url === 'memory') return createMemoryBroker(options);
   const { broker, first } = await open(url, options.callMs ?? CALL_MS);
   let timer: NodeJS.Timeout | undefined;
   const enough = new Promise<void>((resolve) => {
@@ -56,8 +58,27 @@ async function open(text: string, callMs: number): Promise<Opening> {
       const { createRedisBroker } = await import('./redis.js');
       return createRedisBroker({ url, shown, callMs });
     }
+    case 'nats:':
+    case 'tls:': {
+      if (url.hostname === '') throw bad('no host');
+      if (!/^\/?$/.test(url.pathname)) throw bad('a path means nothing to NATS');
+      if (!isEncoded(url.username) || !isEncoded(url.password)) {
+        throw bad('a % of the password is written %25');
+      }
+      const { createNatsBroker } = await import('./nats.js');
+      return createNatsBroker({ url, shown, callMs });
+    }
     default:
-      throw bad('memory, redis:// and rediss:// are known');
+      throw bad('memory, redis://, rediss://, nats:// and tls:// are known');
+  }
+}
+
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -2,8 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import { checkMark, checkTtl } from './arguments.js';
 import type { Broker, Retention } from './broker.js';
+import { Refusal } from './connection.js';
 import { createLeases } from './leases.js';
-import { connectRedis, type RedisClient, RedisRefusal } from './redis_connection.js';
+import { connectRedis, type RedisClient } from './redis_connection.js';
 import { createRedisFollowers } from './redis_followers.js';
 import { leaseKey, markKey, secretKey } from './redis_keys.js';
 import { RedisLogs } from './redis_logs.js';
@@ -96,7 +97,7 @@ export async function createRedisBroker({
 async function prepare(client: RedisClient): Promise<void> {
   const info = String(await client.sendCommand(['INFO', 'server']));
   const version = /^redis_version:(\d+)/m.exec(info)?.[1];
-  if (Number(version) < OLDEST) throw new RedisRefusal(`Redis ${version} is too old: ${OLDEST} is needed`);
-  if (/^redis_mode:cluster/m.test(info)) throw new RedisRefusal('Redis Cluster is not supported');
+  if (Number(version) < OLDEST) throw new Refusal(`Redis ${version} is too old: ${OLDEST} is needed`);
+  if (/^redis_mode:cluster/m.test(info)) throw new Refusal('Redis Cluster is not supported');
   await Promise.all(SCRIPTS.map(({ source }) => client.sendCommand(['SCRIPT', 'LOAD', source])));
 }

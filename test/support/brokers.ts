@@ -10,7 +10,9 @@ import type {
   Retention,
 } from '../../src/broker/broker.js';
 import { openBroker } from '../../src/broker/open.js';
-import { missingRedis, startRedis, type TestServer } from './servers.js';
+import { natsCommand, natsStreams } from './nats_command.js';
+import { redisCommand } from './redis_command.js';
+import { missingNats, missingRedis, startNats, startRedis, type TestServer } from './servers.js';
 
 export interface Cluster {
   /** Two nodes that share what they know; of memory, one twice. */
@@ -35,6 +37,7 @@ export const KINDS: readonly BrokerKind[] = [
     },
   },
   { kind: 'redis', missing: missingRedis(), start: () => startCluster(startRedis) },
+  { kind: 'nats', missing: missingNats(), start: () => startCluster(startNats) },
 ];
 
 export interface ServerKind {
@@ -42,11 +45,30 @@ export interface ServerKind {
   readonly missing: string | undefined;
   /** Keeps what it has answered when it is killed. */
   startServer(): Promise<TestServer>;
+  /** Loses everything while it runs. */
+  wipe(server: TestServer): Promise<void>;
+  /** What it keeps, in its folder: to be removed while it does not run. */
+  readonly data: string;
 }
 
 /** The servers of brokers. */
 export const SERVERS: readonly ServerKind[] = [
-  { kind: 'redis', missing: missingRedis(), startServer: () => startRedis() },
+  {
+    kind: 'redis',
+    missing: missingRedis(),
+    startServer: () => startRedis(),
+    wipe: async ({ port }) => void (await redisCommand(port, 'FLUSHALL')),
+    data: 'appendonlydir',
+  },
+  {
+    kind: 'nats',
+    missing: missingNats(),
+    startServer: () => startNats(),
+    wipe: async ({ port }) => {
+      for (const stream of await natsStreams(port)) await natsCommand(port, `STREAM.PURGE.${stream}`);
+    },
+    data: 'jetstream',
+  },
 ];
 
 async function startCluster(startServer: () => Promise<TestServer>): Promise<Cluster> {

@@ -131,6 +131,7 @@ function table(): Table {
 
 const CONFIG = {
   limits: {
+    ...DEFAULTS.limits,
     bodyBytes: 10_000,
     frameBytes: 4096,
     headerBytes: 4096,
@@ -138,7 +139,7 @@ const CONFIG = {
     streamsPerSocket: 4,
     queuedMessages: 8,
   },
-  timeouts: { unaryMs: 30_000, maxMs: 0, acceptMs: 200, heartbeatMs: 25_000, helloMs: 10_000, drainMs: 300 },
+  timeouts: { ...DEFAULTS.timeouts, bodyMs: 0, drainMs: 300 },
   auth: { leewaySeconds: 0 },
   upstreams: [],
   cors: { credentials: false, maxAgeSeconds: 600, allowHeaders: [] },

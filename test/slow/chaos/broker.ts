@@ -39,7 +39,10 @@ export async function startBroker(kind: BrokerKind): Promise<ChaosBroker> {
     },
     remember: () => {
       rmSync(copy, { recursive: true });
+      // While it stands still: its files belong together.
+      server.pause();
       cpSync(server.folder, copy, { recursive: true });
+      server.resume();
     },
     forget: async () => {
       await server.kill();

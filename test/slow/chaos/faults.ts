@@ -80,8 +80,7 @@ export interface FaultsOptions {
 
 /** Resolves with the names of those that were not reached in time. */
 export async function runFaults({ stage, calmMs, until, say }: FaultsOptions): Promise<readonly string[]> {
-  // Only Redis is made to: to lose what a JetStream has acknowledged, its files have to be replaced while it runs.
-  const all = stage.broker.kind === 'redis' ? [...FAULTS, LOSE_TAIL] : FAULTS;
+  const all = [...FAULTS, LOSE_TAIL];
   const missed = new Set(all.map(({ name }) => name));
   for (let index = 0; Date.now() < until; index++) {
     const fault = all[index % all.length] as Fault;

@@ -1,4 +1,4 @@
-/** Shared streams of two nodes over a real Redis: what its outages, its restarts and the loss of its tail do to clients. */
+/** Shared streams of two nodes over a real Redis or NATS: what its outages, its restarts and the loss of its tail do to clients. */
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,26 +8,28 @@ import type { Invoke } from '../src/call.js';
 import type { StreamOptions } from '../src/method.js';
 import { Code, StatusError } from '../src/status.js';
 import { createStreams } from '../src/stream/streams.js';
-import { missingRedis, startRedis, type TestServer } from './support/servers.js';
+import { SERVERS } from './support/brokers.js';
+import type { TestServer } from './support/servers.js';
 import { FeedReader } from './support/streams/reader.js';
 import { CURSOR, requestFor, Ticker, watchMethod } from './support/streams/ticker.js';
 
-const missing = missingRedis();
 const numbers = (from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => String(from + index));
 const SECRET = randomBytes(32);
 const OVER = new StatusError(Code.UNAVAILABLE, 'the node stops');
 
-describe.skipIf(missing !== undefined)(`shared streams over Redis${missing ? ` (${missing})` : ''}`, () => {
-  let redis: TestServer;
+const PRESENT = SERVERS.filter(({ missing }) => missing === undefined);
+
+describe.each(PRESENT)('shared streams over $kind', ({ startServer, data }) => {
+  let server: TestServer;
   beforeAll(async () => {
-    redis = await startRedis();
+    server = await startServer();
   });
-  afterAll(() => redis.stop());
+  afterAll(() => server.stop());
 
   /** A node with a connection of its own. */
   async function node(ticker: Ticker): Promise<{ readonly invoke: Invoke; readonly close: () => void }> {
-    const [broker, local] = [await openBroker(redis.url), await openBroker('memory')];
+    const [broker, local] = [await openBroker(server.url), await openBroker('memory')];
     const streams = createStreams({ broker, local, secret: SECRET, leaseMs: 1_000, patienceMs: 10_000 });
     const close = (): void => streams.close(OVER);
     onTestFinished(async () => {
@@ -74,7 +76,7 @@ describe.skipIf(missing !== undefined)(`shared streams over Redis${missing ? ` (
     await tells(right, numbers(1, 7));
   });
 
-  test('lose and double nothing while Redis stands still, or is killed and comes back', async () => {
+  test('lose and double nothing while the broker stands still, or is killed and comes back', async () => {
     const ticker = new Ticker();
     const [a, b] = await pair(ticker);
     const [method, asked] = [shared(CURSOR), fresh()];
@@ -82,22 +84,22 @@ describe.skipIf(missing !== undefined)(`shared streams over Redis${missing ? ` (
     const right = await FeedReader.open(b.invoke, method, asked);
     ticker.tick(100);
     await tells(left, numbers(1, 100));
-    redis.pause();
+    server.pause();
     ticker.tick(100);
     await new Promise((resolve) => setTimeout(resolve, 5_000));
-    redis.resume();
+    server.resume();
     await tells(left, numbers(1, 200));
     await tells(right, numbers(1, 200));
-    await redis.kill();
+    await server.kill();
     ticker.tick(100);
-    await redis.start();
+    await server.start();
     await tells(left, numbers(1, 300));
     await tells(right, numbers(1, 300));
     ticker.tick();
     await tells(right, numbers(1, 301));
   }, 60_000);
 
-  test('tell every client, of both nodes, when Redis has lost everything', async () => {
+  test('tell every client, of both nodes, when the broker has lost everything', async () => {
     const ticker = new Ticker();
     const [a, b] = await pair(ticker);
     const [method, asked] = [shared(CURSOR), fresh()];
@@ -106,9 +108,9 @@ describe.skipIf(missing !== undefined)(`shared streams over Redis${missing ? ` (
     ticker.tick(5);
     await tells(left, numbers(1, 5));
     await tells(right, numbers(1, 5));
-    await redis.kill();
-    rmSync(join(redis.folder, 'appendonlydir'), { recursive: true });
-    await redis.start();
+    await server.kill();
+    rmSync(join(server.folder, data), { recursive: true });
+    await server.start();
     ticker.tick(5);
     for (const reader of [left, right]) {
       await vi.waitFor(() => expect(reader.told.at(-1)).toBe('10'), { timeout: 20_000 });
