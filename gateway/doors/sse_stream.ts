@@ -2,7 +2,13 @@
 import type { ServerResponse } from 'node:http';
 import type { Metadata } from '../../src/call.js';
 import { Code, type StatusError } from '../../src/status.js';
-import { type Delivery, type Feed, type Sink, SlowConsumerError } from '../../src/stream/feed.js';
+import {
+  type Delivery,
+  type Feed,
+  type Outlet,
+  type Sink,
+  SlowConsumerError,
+} from '../../src/stream/feed.js';
 import { Due } from '../agenda.js';
 import { expired } from '../expiry.js';
 import type { ServedCall } from '../http/call.js';
@@ -34,6 +40,9 @@ const LINGER_MS = 10_000;
 const HEARTBEAT = ': hb\n\n';
 const DOOR = 'sse';
 
+/** In whole ms, which a field holds without an object of its own. */
+const wholeNow = (): number => Math.trunc(performance.now());
+
 export interface EventStreamOptions {
   readonly served: ServedCall;
   readonly feed: Feed;
@@ -44,13 +53,14 @@ export interface EventStreamOptions {
 }
 
 /** Its response has its head. Begins at once. */
-export class EventStream extends Due implements Sink, Client {
+export class EventStream extends Due implements Sink, Outlet, Client {
   readonly encoder: EventEncoder;
   private readonly body: EventBody;
   private readonly heartbeatMs: number;
   private readonly span: Span;
   private noticeAt: number;
-  private wroteAt = performance.now();
+  sent = 0;
+  private wroteAt = wholeNow();
   /** The last cursor that a heartbeat looked at. */
   private cursor: string;
   private delivery: Delivery | undefined;
@@ -98,13 +108,18 @@ export class EventStream extends Due implements Sink, Client {
     if (this.feed.resumable) this.sendAway('drain');
   }
 
+  get outlet(): Outlet {
+    return this;
+  }
+
   room(): number {
     return this.over || this.body.isFull() ? 0 : Number.POSITIVE_INFINITY;
   }
 
-  write(bytes: Uint8Array): void {
+  write(bytes: Uint8Array, messages: number): void {
     if (this.over) return;
-    this.wroteAt = performance.now();
+    this.sent += messages;
+    this.wroteAt = wholeNow();
     const reason = this.encoder.resets.in(bytes);
     if (reason !== undefined) this.gateway.counts.reset(DOOR, reason);
     this.body.write(bytes);
@@ -154,13 +169,13 @@ export class EventStream extends Due implements Sink, Client {
     const cursor = this.delivery?.cursor() ?? '';
     const text = cursor === this.cursor || !this.feed.resumable ? HEARTBEAT : bookmarkEvent(cursor);
     this.cursor = cursor;
-    this.write(this.encoder.frame(text));
+    this.write(this.encoder.frame(text), 0);
   }
 
   private notice(): void {
     const { expiresAt } = this.served.call.principal;
     this.noticeAt = Number.POSITIVE_INFINITY;
-    if (expiresAt !== undefined) this.write(this.encoder.frame(authExpiringEvent(expiresAt)));
+    if (expiresAt !== undefined) this.write(this.encoder.frame(authExpiringEvent(expiresAt)), 0);
   }
 
   private expire(): void {

@@ -8,12 +8,10 @@ import { getSystemErrorName } from 'node:util';
 
 /**
  * A libuv stream as node:net uses it: `writeBuffer` tries the kernel first and answers 0 or an error of the system; what the kernel does not
- * take waits in libuv's own queue, whose order is that of the calls, until the request is completed. None of this is public.
+ * take waits in libuv's own queue, whose order is that of the calls, until the request is completed.
  */
 interface Handle {
   writeBuffer(request: WriteRequest, bytes: Uint8Array): number;
-  /** Bytes in that queue. */
-  readonly writeQueueSize: number;
 }
 
 /** Node's WriteWrap. It is of use again unless its write has to wait. */
@@ -23,43 +21,51 @@ interface WriteRequest {
   waiting?: { readonly writer: DirectWriter; readonly bytes: Uint8Array };
 }
 
-/** What is looked at of a net.Socket before each write. */
+/** What node:net uses to write: none of it is public, so that each part is looked for, and without one everything goes through the stream. */
+interface Writing {
+  readonly WriteWrap: new () => WriteRequest;
+  /** Of the last write: at `kLastWriteWasAsync`, whether it has to wait. */
+  readonly streamBaseState: Int32Array;
+  readonly kLastWriteWasAsync: number;
+}
+
+function findWriting(): Writing | undefined {
+  try {
+    const { binding } = process as unknown as { binding: (name: string) => Partial<Writing> };
+    const { WriteWrap, streamBaseState, kLastWriteWasAsync } = binding('stream_wrap');
+    if (typeof WriteWrap !== 'function' || typeof kLastWriteWasAsync !== 'number') return undefined;
+    if (!(streamBaseState instanceof Int32Array)) return undefined;
+    return { WriteWrap, streamBaseState, kLastWriteWasAsync };
+  } catch {
+    // Not for this process (`--permission`), or not any more.
+    return undefined;
+  }
+}
+
+const WRITING = findWriting();
+let spare: WriteRequest | undefined;
+
+/** Of a stream that can be written. */
+interface StreamState {
+  readonly length: number;
+  readonly needDrain: boolean;
+  readonly destroyed: boolean;
+}
+
 interface Insides {
   readonly _handle: Handle | null;
-  readonly _writableState: { readonly length: number };
+  readonly _writableState: StreamState;
   readonly timeout?: number;
 }
 
-type RequestClass = new () => WriteRequest;
-
-/** Learnt from Node itself: there is no public name for it. */
-let requestClass: RequestClass | undefined;
-let spare: WriteRequest | undefined;
-
-/** Whether node:net would do with the bytes what is done here: not for TLS, for a pipe, nor when somebody has put their own `write` on it. */
-function isPlainTcp(raw: Duplex): boolean {
-  if (!(raw instanceof Socket) || raw.write !== Writable.prototype.write) return false;
+/** Of a socket on which node:net would do what is done here: not TLS, no pipe, and nobody has put their own `write` on it. */
+function handleOf(raw: Duplex): Handle | undefined {
+  if (WRITING === undefined || !(raw instanceof Socket) || raw.write !== Writable.prototype.write)
+    return undefined;
   const { _handle: handle, _writableState: state } = raw as unknown as Partial<Insides>;
-  return (
-    handle?.constructor.name === 'TCP' &&
-    typeof handle.writeBuffer === 'function' &&
-    typeof handle.writeQueueSize === 'number' &&
-    typeof state?.length === 'number'
-  );
-}
-
-/** One write of Node's, whose request shows what a request is. */
-function writeAndLearn(raw: Duplex, bytes: Uint8Array): void {
-  const { _handle: handle } = raw as unknown as Insides;
-  if (handle !== null) {
-    handle.writeBuffer = function writeBuffer(this: Handle, request, data) {
-      requestClass = request.constructor as RequestClass;
-      Reflect.deleteProperty(handle, 'writeBuffer');
-      return handle.writeBuffer(request, data);
-    };
-  }
-  raw.write(bytes);
-  if (handle !== null) Reflect.deleteProperty(handle, 'writeBuffer');
+  if (handle?.constructor.name !== 'TCP' || typeof handle.writeBuffer !== 'function') return undefined;
+  if (typeof state?.length !== 'number' || typeof state.needDrain !== 'boolean') return undefined;
+  return typeof state.destroyed === 'boolean' ? handle : undefined;
 }
 
 function onComplete(this: WriteRequest, status: number): void {
@@ -70,10 +76,12 @@ function onComplete(this: WriteRequest, status: number): void {
 export abstract class DirectWriter {
   /** Whether bytes that were written here wait in libuv. */
   private waits = false;
-  private readonly direct: boolean;
+  private readonly handle: Handle | undefined;
+  private readonly state: StreamState;
 
   protected constructor(protected readonly raw: Duplex) {
-    this.direct = isPlainTcp(raw);
+    this.handle = handleOf(raw);
+    this.state = (raw as unknown as Insides)._writableState;
   }
 
   /** The client takes bytes again that were waiting. Not called for a socket that has gone. */
@@ -81,22 +89,28 @@ export abstract class DirectWriter {
 
   /** Whether the client does not take what was written. */
   isFull(): boolean {
-    return this.waits || this.raw.writableNeedDrain;
+    return this.waits || (this.handle === undefined ? this.raw.writableNeedDrain : this.state.needDrain);
   }
 
   /** After everything written to the socket so far. Nothing happens on a socket that has ended or gone. */
   protected writeRaw(bytes: Uint8Array): void {
-    const { _handle: handle, _writableState: state, timeout } = this.raw as unknown as Insides;
-    // A socket with a timeout has to hear of each write; one that is not empty has an order to keep.
-    const free = this.direct && !this.waits && handle !== null && state.length === 0 && !timeout;
-    if (!free) this.writeStream(bytes);
-    else if (requestClass === undefined) writeAndLearn(this.raw, bytes);
-    else {
-      spare ??= new requestClass();
-      // Of an error Node's own way is the right one: nothing was written, and it finds the same.
-      if (handle.writeBuffer(spare, bytes) !== 0) this.writeStream(bytes);
-      else if (handle.writeQueueSize !== 0) this.wait(bytes);
+    const { handle, state } = this;
+    // A stream that is not empty has an order to keep; a socket with a timeout has to hear of each write.
+    if (
+      handle === undefined ||
+      WRITING === undefined ||
+      this.waits ||
+      state.length !== 0 ||
+      state.destroyed ||
+      (this.raw as unknown as Insides).timeout
+    ) {
+      this.writeStream(bytes);
+      return;
     }
+    spare ??= new WRITING.WriteWrap();
+    // Of an error Node's own way is the right one: nothing was written, and it finds the same.
+    if (handle.writeBuffer(spare, bytes) !== 0) this.writeStream(bytes);
+    else if (WRITING.streamBaseState[WRITING.kLastWriteWasAsync] !== 0) this.wait(bytes);
   }
 
   private writeStream(bytes: Uint8Array): void {

@@ -2,7 +2,14 @@
 import type { Position } from '../broker/broker.js';
 import type { SlowReader } from '../method.js';
 import { StatusError } from '../status.js';
-import { type Delivery, type ResetReason, type Sink, SlowConsumerError, type StreamEvent } from './feed.js';
+import {
+  type Delivery,
+  type Encoder,
+  type ResetReason,
+  type Sink,
+  SlowConsumerError,
+  type StreamEvent,
+} from './feed.js';
 import { eventOf, type Item, isEvent, type Ring, type Seen, seenOf } from './ring.js';
 
 /** What came before the ring: pages of items, in order, never empty. It ends only by throwing. */
@@ -39,6 +46,9 @@ export class SharedDelivery implements Delivery {
   /** The number in the ring of what comes next; undefined while history is read. */
   private next: number | undefined;
   private seen: Seen;
+  private readonly out: Pick<Sink, 'encoder' | 'room' | 'write'>;
+  /** Known from the first event on. */
+  private encoder: Encoder | undefined;
   private target: number | undefined;
   /** Whether the client did not take what there was. */
   private blocked = false;
@@ -54,6 +64,7 @@ export class SharedDelivery implements Delivery {
     { at, after, reset, target, cursor }: Start,
   ) {
     signal.addEventListener('abort', this);
+    this.out = sink.outlet ?? sink;
     this.seen = { offset: after.offset, nonce: after.nonce, cursor };
     this.target = target;
     if (reset !== undefined) this.tellReset(reset);
@@ -102,7 +113,7 @@ export class SharedDelivery implements Delivery {
         this.blocked = false;
         return;
       }
-      const room = this.sink.room();
+      const room = this.out.room();
       if (room <= 0) {
         this.blocked = true;
         this.judge();
@@ -130,11 +141,12 @@ export class SharedDelivery implements Delivery {
 
   /** One write of items from a number on. */
   private send(from: number, room: number): void {
-    const { to, bytes, messages, seen, end } = this.shared.ring.step(this.sink.encoder, from, room);
+    this.encoder ??= this.out.encoder;
+    const { to, bytes, messages, seen, end } = this.shared.ring.step(this.encoder, from, room);
     this.next = to;
     if (seen !== undefined) {
       this.seen = seen;
-      if (bytes.length > 0) this.sink.write(bytes, messages);
+      if (bytes.length > 0) this.out.write(bytes, messages);
       if (this.target !== undefined) this.reached(seen.offset);
     }
     if (end !== undefined) this.end(end.error, end.trailers);
@@ -183,10 +195,10 @@ export class SharedDelivery implements Delivery {
     if (chosen.length < last.size) to = (chosen.at(-1) as number) + 1;
     this.next = to;
     if (chosen.length > 0) {
-      const { encoder } = this.sink;
+      const { encoder } = this.out;
       const messages = chosen.filter((number) => ring.at(number).record.kind === 'message').length;
       this.seen = seenOf(ring.at(to - 1));
-      this.sink.write(encoder.join(chosen.map((number) => ring.encodedItem(encoder, number))), messages);
+      this.out.write(encoder.join(chosen.map((number) => ring.encodedItem(encoder, number))), messages);
       this.reached(ring.at(to - 1).offset);
     }
     this.endAt(to);
@@ -238,7 +250,7 @@ export class SharedDelivery implements Delivery {
 
   private async sendItem(item: Item, history: History): Promise<void> {
     const { record } = item;
-    while (this.history === history && isEvent(item) && this.sink.room() <= 0) {
+    while (this.history === history && isEvent(item) && this.out.room() <= 0) {
       await new Promise<void>((resolve) => {
         this.unblock = resolve;
       });
@@ -250,8 +262,8 @@ export class SharedDelivery implements Delivery {
     }
     this.seen = seenOf(item);
     if (!isEvent(item)) return;
-    const { encoder } = this.sink;
-    this.sink.write(encoder.join([encoder.encode(eventOf(item))]), record.kind === 'message' ? 1 : 0);
+    const { encoder } = this.out;
+    this.out.write(encoder.join([encoder.encode(eventOf(item))]), record.kind === 'message' ? 1 : 0);
     this.reached(item.offset);
   }
 
@@ -270,7 +282,7 @@ export class SharedDelivery implements Delivery {
   }
 
   private tell(event: StreamEvent): void {
-    const { encoder } = this.sink;
-    this.sink.write(encoder.join([encoder.encode(event)]), 0);
+    const { encoder } = this.out;
+    this.out.write(encoder.join([encoder.encode(event)]), 0);
   }
 }

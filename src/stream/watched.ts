@@ -1,7 +1,7 @@
 /** A feed whose messages and end somebody else hears of too, and may end: for the policies around a call. */
 import type { Metadata } from '../call.js';
 import type { StatusError } from '../status.js';
-import type { Delivery, Encoder, Feed, Sink } from './feed.js';
+import type { Delivery, Encoder, Feed, Outlet, Sink } from './feed.js';
 
 /** Must not throw. */
 export interface FeedWatcher {
@@ -52,8 +52,8 @@ export class WatchedFeed implements Feed {
 
 /** One client, between its feed and its door. */
 class Watch implements Sink, Delivery {
-  /** Counted here, and read at the end: whoever watches is out of the way of what is written. */
-  sent = 0;
+  declare readonly outlet?: Outlet;
+  private counted = 0;
   private delivery: Delivery | undefined;
   private over = false;
 
@@ -61,7 +61,14 @@ class Watch implements Sink, Delivery {
     private readonly feed: Feed,
     private readonly watcher: FeedWatcher,
     private readonly sink: Sink,
-  ) {}
+  ) {
+    if (sink.outlet !== undefined) this.outlet = sink.outlet;
+  }
+
+  /** Read at the end: whoever watches is out of the way of what is written. */
+  get sent(): number {
+    return this.outlet?.sent ?? this.counted;
+  }
 
   get encoder(): Encoder {
     return this.sink.encoder;
@@ -83,7 +90,7 @@ class Watch implements Sink, Delivery {
 
   write(bytes: Uint8Array, messages: number): void {
     if (this.over) return;
-    this.sent += messages;
+    this.counted += messages;
     this.sink.write(bytes, messages);
   }
 
