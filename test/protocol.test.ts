@@ -117,7 +117,7 @@ function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
   return {
     config,
     log: pino({ level: 'silent' }),
-    verify: (token) => identify(token).principal,
+    verify: (token: string) => identify(token).principal,
     draining: new AbortController().signal,
     agenda: createAgenda(),
     counts: { resumed: () => {}, reset: () => {}, left: () => {} },
