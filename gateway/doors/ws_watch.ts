@@ -31,11 +31,19 @@ export class Watch extends Due {
   private stopped = false;
   private pingAt: number;
   private agedAt: number;
+  private readonly expires: number;
+  private readonly agenda: Agenda;
+  private readonly intervalMs: number;
+  private readonly watched: Watched;
 
-  constructor(private readonly options: WatchOptions) {
+  constructor({ agenda, intervalMs, span, watched }: WatchOptions) {
     super();
-    this.pingAt = performance.now() + options.intervalMs;
-    this.agedAt = options.span.lifeEnds;
+    this.agenda = agenda;
+    this.intervalMs = intervalMs;
+    this.watched = watched;
+    this.pingAt = performance.now() + intervalMs;
+    this.agedAt = span.lifeEnds;
+    this.expires = span.expires;
     this.enter();
   }
 
@@ -52,12 +60,12 @@ export class Watch extends Due {
 
   stop(): void {
     this.stopped = true;
-    this.options.agenda.remove(this);
+    this.agenda.remove(this);
   }
 
   due(now: number): void {
-    const { watched, span } = this.options;
-    if (now >= span.expires) {
+    const { watched } = this;
+    if (now >= this.expires) {
       watched.expire();
       return;
     }
@@ -70,7 +78,7 @@ export class Watch extends Due {
 
   /** False: there is no life. */
   private ask(now: number): boolean {
-    const { intervalMs, watched } = this.options;
+    const { intervalMs, watched } = this;
     if (!this.reading) this.unanswered = 0;
     if (this.unanswered >= UNANSWERED) {
       watched.dead();
@@ -83,7 +91,6 @@ export class Watch extends Due {
   }
 
   private enter(): void {
-    if (!this.stopped)
-      this.options.agenda.enter(this, Math.min(this.pingAt, this.options.span.expires, this.agedAt));
+    if (!this.stopped) this.agenda.enter(this, Math.min(this.pingAt, this.expires, this.agedAt));
   }
 }
