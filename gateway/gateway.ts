@@ -272,7 +272,7 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
   const handle = counted(createDispatch({ ...dispatch, admin }));
   const upgrade: UpgradeListener = (request, socket, head) => {
     limits.upgrade(request, socket);
-    socket.once('close', metrics.connection('ws'));
+    socket.on('close', metrics.connection('ws'));
     ws.upgrade(request, socket, head);
   };
   const claims = (path: string): boolean => path === MULTIPLEX_PATH || isRoute(gateway.table(), path);

@@ -236,6 +236,7 @@ async function runRoute(route: string, lines: readonly string[]): Promise<string
   const bound = () => endpoint.binding.bind([], '');
   const call = new SocketCall({
     gateway,
+    table: gateway.table(),
     endpoint,
     bound,
     resume: undefined,

@@ -67,7 +67,7 @@ export class EventStream extends Due implements Sink, Outlet, Client {
   private over = false;
 
   private readonly served: ServedCall;
-  private readonly feed: Feed;
+  private readonly resumable: boolean;
   private readonly done: () => void;
 
   constructor({ served, feed, coding, encoders, done }: EventStreamOptions) {
@@ -77,7 +77,7 @@ export class EventStream extends Due implements Sink, Outlet, Client {
     const { principal } = served.call;
     const span = spanOf(config, principal);
     this.served = served;
-    this.feed = feed;
+    this.resumable = feed.resumable;
     this.done = done;
     this.cursor = feed.cursor;
     this.heartbeatMs = endpoint.method.stream.heartbeatMs || config.timeouts.heartbeatMs;
@@ -95,8 +95,7 @@ export class EventStream extends Due implements Sink, Outlet, Client {
     served.client = this;
   }
 
-  start(): void {
-    const { feed } = this;
+  start(feed: Feed): void {
     this.delivery = feed.start(this);
     if (this.over) return;
     this.enterNext(performance.now());
@@ -105,7 +104,7 @@ export class EventStream extends Due implements Sink, Outlet, Client {
   }
 
   leave(): void {
-    if (this.feed.resumable) this.sendAway('drain');
+    if (this.resumable) this.sendAway('drain');
   }
 
   get outlet(): Outlet {
@@ -167,7 +166,7 @@ export class EventStream extends Due implements Sink, Outlet, Client {
   /** A sign of life, with the position if that may have moved since the client last heard of it. */
   private beat(): void {
     const cursor = this.delivery?.cursor() ?? '';
-    const text = cursor === this.cursor || !this.feed.resumable ? HEARTBEAT : bookmarkEvent(cursor);
+    const text = cursor === this.cursor || !this.resumable ? HEARTBEAT : bookmarkEvent(cursor);
     this.cursor = cursor;
     this.write(this.encoder.frame(text), 0);
   }

@@ -46,6 +46,10 @@ interface Handshake {
   id: string | undefined;
 }
 
+function destroy(this: Duplex): void {
+  this.destroy();
+}
+
 export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
   const { limits, timeouts, auth } = gateway.config;
   const takesToken = (source: TokenSource): boolean => auth.sources.includes(source);
@@ -76,8 +80,8 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
       accepted = true;
       ws.meter = meter;
       const connection = start(ws);
-      attach(ws, socket, connection, () => live.remove(connection));
-      live.add(connection, () => ws.terminate());
+      attach(ws, socket, connection, live);
+      live.add(connection, ws);
     });
     server.off('headers', addId);
     if (!accepted) meter?.close();
@@ -130,7 +134,8 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     const binary = protocol === undefined ? undefined : protocol === 'tidegate.v1.proto';
     // The call ends on the table that it began with.
     const call = new SocketCall({
-      gateway: { ...gateway, table: () => table },
+      gateway,
+      table,
       endpoint,
       bound,
       resume: endpoint.method.serverStreaming ? cursorOf(asked.resume) : undefined,
@@ -139,7 +144,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
     });
     const meter = gateway.limits?.open(caller);
     const early = listenEarly(socket, handshake.head, () => call.gone());
-    live.add(call, () => socket.destroy());
+    live.add(call, { terminate: () => socket.destroy() });
     try {
       await call.accepted();
     } catch (thrown) {
@@ -198,7 +203,7 @@ export function createWebSocketDoor(gateway: Gateway): WebSocketDoor {
   return {
     upgrade(request, socket, head) {
       // Until it is a WebSocket, which listens for itself. An error closes the socket, and that is all we need to know.
-      socket.on('error', () => socket.destroy());
+      socket.on('error', destroy);
       open({ request, socket, head, id: undefined }).catch((thrown: unknown) => {
         gateway.log.error({ err: thrown }, 'a WebSocket handshake could not be answered');
         socket.destroy();

@@ -1,5 +1,5 @@
 /** One call on a WebSocket of its own, opened on the route itself. Normative text: PROTOCOL.md. */
-import { isSingle, type Message, type Reply, type Requests } from '../../src/call.js';
+import { isSingle, type Message, type Metadata, type Reply, type Requests } from '../../src/call.js';
 import { parseJson } from '../../src/codec/json_text.js';
 import { placeIn } from '../../src/codec/pointer.js';
 import { retryInfo } from '../../src/details.js';
@@ -11,7 +11,7 @@ import { revoked } from '../auth/refusals.js';
 import { drainError } from '../drain.js';
 import { expired } from '../expiry.js';
 import { isCursor } from '../http/resume.js';
-import type { Bound, Endpoint } from '../http/table.js';
+import type { Bound, Endpoint, Table } from '../http/table.js';
 import { type Farewell, spanOf } from '../streams.js';
 import type { Caller, Gateway } from './door.js';
 import { Close, closeOf, FLOOD_TEXT } from './ws_close.js';
@@ -23,7 +23,9 @@ import { resetError } from './ws_stream.js';
 import { Watch, type Watched } from './ws_watch.js';
 
 export interface SocketCallOptions {
-  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'counts'>;
+  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'draining' | 'log' | 'agenda' | 'counts'>;
+  /** A call ends on the table that it began with. */
+  readonly table: Table;
   readonly endpoint: Endpoint;
   /** Binds the URL, once; throws StatusError INVALID_ARGUMENT. */
   readonly bound: () => Bound;
@@ -34,6 +36,14 @@ export interface SocketCallOptions {
   readonly binary: boolean | undefined;
 }
 
+const NO_METADATA: Metadata = Object.freeze({});
+
+function nothing(): void {}
+
+function forgotten(): never {
+  throw new StatusError(Code.INTERNAL, 'the request was taken already');
+}
+
 interface Ending {
   /** Default: that of the status. */
   readonly code?: Close;
@@ -42,13 +52,14 @@ interface Ending {
 }
 
 export class SocketCall implements Connection, Watched, Replying {
-  readonly #options: SocketCallOptions;
+  #options: SocketCallOptions;
   readonly #controller = new AbortController();
-  readonly #inbox: Inbox;
+  /** Undefined once the service has all that the client had to say. */
+  #inbox: Inbox | undefined;
   /** Whether the client's messages are part of the request at all. */
   readonly #takesMessages: boolean;
   #reply: Promise<Reply> | undefined;
-  #wanted: () => void = () => {};
+  #wanted: () => void = nothing;
   #socket: Socket | undefined;
   #watch: Watch | undefined;
   #replies: Replies | undefined;
@@ -62,7 +73,6 @@ export class SocketCall implements Connection, Watched, Replying {
     this.#options = options;
     this.#binary = options.binary;
     this.#takesMessages = options.endpoint.rule.body !== '';
-    this.#inbox = new Inbox({ taken: () => this.#tookOne(), wanted: () => this.#wanted() });
   }
 
   /**
@@ -73,22 +83,27 @@ export class SocketCall implements Connection, Watched, Replying {
     const { gateway, endpoint, caller, bound, resume } = this.#options;
     const { signal } = this.#controller;
     const { method } = endpoint;
+    const inbox = new Inbox({ taken: () => this.#tookOne(), wanted: () => this.#wanted() });
+    this.#inbox = inbox;
     const wanted = new Promise<void>((resolve, reject) => {
+      const aborted = (): void => reject(signal.reason);
       this.#wanted = () => {
+        this.#wanted = nothing;
+        signal.removeEventListener('abort', aborted);
         try {
           const url = bound();
           if (!this.#takesMessages) {
-            this.#inbox.push(url.empty());
-            this.#inbox.end();
+            inbox.push(url.empty());
+            inbox.end();
           }
           resolve();
         } catch (thrown) {
           reject(thrown);
         }
       };
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      signal.addEventListener('abort', aborted);
     });
-    this.#reply = gateway.invoke({ ...caller, method, requests: this.#requests(), signal, resume });
+    this.#reply = gateway.invoke({ ...caller, method, requests: this.#requests(inbox), signal, resume });
     // Whoever loses the race is looked at in `run`, or is of no more interest.
     this.#reply.catch(() => {});
     wanted.catch(() => {});
@@ -100,18 +115,18 @@ export class SocketCall implements Connection, Watched, Replying {
     }
   }
 
-  #requests(): Requests {
-    if (this.#options.endpoint.method.clientStreaming) return this.#inbox;
+  #requests(inbox: Inbox): Requests {
+    if (this.#options.endpoint.method.clientStreaming) return inbox;
     let first: Promise<Message> | undefined;
     return () => {
-      first ??= this.#first();
+      first ??= this.#first(inbox);
       return first;
     };
   }
 
   /** The one message of a method that takes one; without any, what the URL says. */
-  async #first(): Promise<Message> {
-    const { done, value } = await this.#inbox.next();
+  async #first(inbox: Inbox): Promise<Message> {
+    const { done, value } = await inbox.next();
     return done === true ? this.#options.bound().empty() : value;
   }
 
@@ -122,6 +137,7 @@ export class SocketCall implements Connection, Watched, Replying {
     this.#watch = this.#startWatch();
     try {
       const reply = (await this.#reply) as Reply;
+      this.#reply = undefined;
       if (isSingle(reply.messages)) {
         await socket.send(this.#print(reply.messages));
         this.#end(undefined);
@@ -180,6 +196,19 @@ export class SocketCall implements Connection, Watched, Replying {
     const credit = Number.POSITIVE_INFINITY;
     this.#replies = new Replies({ call: this, socket, sid: 0, counts: gateway.counts, credit }, feed);
     this.#replies.start(feed);
+    this.#forgetRequest();
+  }
+
+  /** An idle call is held for hours: what was asked is of no more use once the service has all of it. */
+  #forgetRequest(): void {
+    const { endpoint, caller } = this.#options;
+    if (endpoint.method.clientStreaming || this.#inbox?.ended !== true || this.#inbox.size > 0) return;
+    this.#inbox = undefined;
+    this.#options = {
+      ...this.#options,
+      bound: forgotten,
+      caller: { id: caller.id, principal: caller.principal, metadata: NO_METADATA, deadline: undefined },
+    };
   }
 
   get encoder(): FrameEncoder {
@@ -216,22 +245,24 @@ export class SocketCall implements Connection, Watched, Replying {
   #take(data: string | Uint8Array): void {
     if (data === '') {
       // An empty text is never a message: JSON is not empty. Thus it can say what a WebSocket cannot: half-close.
-      this.#inbox.end();
+      this.#inbox?.end();
       return;
     }
     if (!this.#takesMessages) throw this.#invalid('this route takes no message');
-    if (this.#inbox.ended) throw this.#invalid('nothing may follow the end of the client stream');
+    const inbox = this.#inbox;
+    if (inbox === undefined || inbox.ended)
+      throw this.#invalid('nothing may follow the end of the client stream');
     const binary = typeof data !== 'string';
     this.#binary ??= binary;
     if (binary !== this.#binary) throw this.#invalid(`expected ${this.#binary ? 'binary' : 'text'}`);
     const bound = this.#options.bound();
-    this.#inbox.push(
+    inbox.push(
       typeof data === 'string'
         ? bound.json(parseJson(data, placeIn(`message ${this.#received}`)))
         : bound.bytes(data),
     );
-    if (!this.#options.endpoint.method.clientStreaming) this.#inbox.end();
-    else if (this.#inbox.size >= this.#options.gateway.config.limits.queuedMessages) this.#setReading(false);
+    if (!this.#options.endpoint.method.clientStreaming) inbox.end();
+    else if (inbox.size >= this.#options.gateway.config.limits.queuedMessages) this.#setReading(false);
   }
 
   #invalid(problem: string): StatusError {
@@ -248,7 +279,8 @@ export class SocketCall implements Connection, Watched, Replying {
   }
 
   #tookOne(): void {
-    if (this.#inbox.size * 2 <= this.#options.gateway.config.limits.queuedMessages) this.#setReading(true);
+    const { size = 0 } = this.#inbox ?? {};
+    if (size * 2 <= this.#options.gateway.config.limits.queuedMessages) this.#setReading(true);
   }
 
   alive(): void {
@@ -297,8 +329,9 @@ export class SocketCall implements Connection, Watched, Replying {
       socket?.close(1000, '');
       return;
     }
-    const { table, draining } = this.#options.gateway;
-    void socket?.send(`{"error":${table().codec.printStatus(error)}}`);
+    const { table, gateway } = this.#options;
+    const { draining } = gateway;
+    void socket?.send(`{"error":${table.codec.printStatus(error)}}`);
     const close = closeOf(error);
     socket?.close(code ?? (error === draining.reason ? Close.DRAIN : close.code), close.reason);
   }
@@ -310,10 +343,10 @@ export class SocketCall implements Connection, Watched, Replying {
     this.#watch?.stop();
     this.#replies?.stop();
     if (error === undefined) {
-      this.#inbox.end();
+      this.#inbox?.end();
       return;
     }
     this.#controller.abort(error);
-    this.#inbox.fail(error);
+    this.#inbox?.fail(error);
   }
 }

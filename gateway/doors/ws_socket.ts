@@ -63,7 +63,15 @@ const PROBE_MS = 500;
 
 const READY = Promise.resolve();
 
-/** Says that the close has begun, whoever began it: 'close' comes only when the handshake is over. */
+/** Where connections are kept while they last. */
+export interface Home {
+  remove(connection: Connection): void;
+}
+
+/**
+ * Says what happens to its connection without an event listener for each: a table of those takes half a KB for each socket. And says that the
+ * close has begun, whoever began it: 'close' comes only when the handshake is over.
+ */
 export class ClosingWebSocket extends WebSocket {
   /** What lives on it. */
   connection: Connection | undefined;
@@ -71,12 +79,50 @@ export class ClosingWebSocket extends WebSocket {
   line: Line | undefined;
   /** What its client may still send; undefined: as much as it likes. */
   meter: Meter | undefined;
+  home: Home | undefined;
 
   override close(code?: number, reason?: string | Buffer): void {
     const before = this.readyState;
     super.close(code, reason);
     this.line?.shut();
-    if (before === WebSocket.OPEN) this.emit('closing');
+    // The client's close frame, or a fault such as bad UTF-8 (1007) or a frame too long (1009), which ws has already answered.
+    if (before === WebSocket.OPEN) this.connection?.gone();
+  }
+
+  override emit(event: string | symbol, ...values: unknown[]): boolean {
+    switch (event) {
+      case 'message':
+        this.received(values[0] as Buffer, values[1] === true);
+        return true;
+      case 'ping':
+      case 'pong':
+        if (this.meter?.take() === false) this.connection?.flooded();
+        else this.connection?.alive();
+        return true;
+      case 'error':
+        if (TOO_LARGE.has((values[0] as NodeJS.ErrnoException).code)) this.meter?.reached('frame');
+        this.connection?.gone();
+        return true;
+      case 'close':
+        this.closed();
+    }
+    return super.emit(event, ...values);
+  }
+
+  private received(data: Buffer, isBinary: boolean): void {
+    const { connection, meter } = this;
+    if (meter?.take() === false) connection?.flooded();
+    else connection?.receive(isBinary ? data : data.toString());
+  }
+
+  private closed(): void {
+    const { connection, home } = this;
+    this.line?.stopProbing();
+    this.line?.flushed();
+    this.meter?.close();
+    if (connection === undefined) return;
+    connection.gone();
+    home?.remove(connection);
   }
 }
 
@@ -187,51 +233,33 @@ export function createSocket(ws: ClosingWebSocket, raw: Duplex): Socket {
   return line;
 }
 
-function onMessage(this: WebSocket, data: Buffer, isBinary: boolean): void {
-  const { connection, meter } = this as ClosingWebSocket;
-  if (meter?.take() === false) connection?.flooded();
-  else connection?.receive(isBinary ? data : data.toString());
-}
-
-function onSign(this: WebSocket): void {
-  const { connection, meter } = this as ClosingWebSocket;
-  if (meter?.take() === false) connection?.flooded();
-  else connection?.alive();
-}
-
 /** How ws names a message that is too large, and one of too many parts. */
 const TOO_LARGE: ReadonlySet<unknown> = new Set([
   'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH',
   'WS_ERR_TOO_MANY_BUFFERED_PARTS',
 ]);
 
-function onError(this: WebSocket, error: NodeJS.ErrnoException): void {
-  const { connection, meter } = this as ClosingWebSocket;
-  if (TOO_LARGE.has(error.code)) meter?.reached('frame');
-  connection?.gone();
+/** A connection of the process, and the WebSocket on it. */
+interface Attached extends Duplex {
+  [ATTACHED]?: ClosingWebSocket;
 }
 
-function onGone(this: WebSocket): void {
-  (this as ClosingWebSocket).connection?.gone();
+const ATTACHED = Symbol('the WebSocket on this connection');
+
+function onRawEnd(this: Attached): void {
+  this[ATTACHED]?.connection?.gone();
 }
 
-/** Binds what lives on a socket to its events. Calls `done` once, when the socket is gone. */
-export function attach(ws: ClosingWebSocket, raw: Duplex, connection: Connection, done: () => void): void {
+function onRawDrain(this: Attached): void {
+  this[ATTACHED]?.line?.drained();
+}
+
+/** Binds what lives on a socket to its events. `home` is told when the socket is gone. */
+export function attach(ws: ClosingWebSocket, raw: Duplex, connection: Connection, home: Home): void {
   ws.connection = connection;
-  ws.on('message', onMessage);
-  ws.on('pong', onSign);
-  ws.on('ping', onSign);
-  // 'closing' is the client's close frame or a fault such as bad UTF-8 (1007) or a frame too long (1009), which ws has
-  // already answered; 'end' is a client that left without a word. Neither waits for what we still had to send.
-  ws.on('closing', onGone);
-  ws.on('error', onError);
-  raw.once('end', () => connection.gone());
-  raw.on('drain', () => ws.line?.drained());
-  ws.once('close', () => {
-    ws.line?.stopProbing();
-    ws.line?.flushed();
-    connection.gone();
-    ws.meter?.close();
-    done();
-  });
+  ws.home = home;
+  (raw as Attached)[ATTACHED] = ws;
+  // A client that left without a word: nobody waits for what we still had to send.
+  raw.on('end', onRawEnd);
+  raw.on('drain', onRawDrain);
 }

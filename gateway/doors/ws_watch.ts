@@ -33,15 +33,31 @@ export class Watch extends Due {
   private stopped = false;
   private pingAt: number;
   private agedAt: number;
+<<<<<<< HEAD
   private expires: number;
   private noticeAt: number;
+=======
+  private readonly expires: number;
+  private readonly agenda: Agenda;
+  private readonly intervalMs: number;
+  private readonly watched: Watched;
+>>>>>>> fanout
 
-  constructor(private readonly options: WatchOptions) {
+  constructor({ agenda, intervalMs, span, watched }: WatchOptions) {
     super();
+<<<<<<< HEAD
     this.pingAt = performance.now() + options.intervalMs;
     this.agedAt = options.span.lifeEnds;
     this.expires = options.span.expires;
     this.noticeAt = this.expires - EXPIRY_NOTICE_MS;
+=======
+    this.agenda = agenda;
+    this.intervalMs = intervalMs;
+    this.watched = watched;
+    this.pingAt = performance.now() + intervalMs;
+    this.agedAt = span.lifeEnds;
+    this.expires = span.expires;
+>>>>>>> fanout
     this.enter();
   }
 
@@ -65,11 +81,15 @@ export class Watch extends Due {
 
   stop(): void {
     this.stopped = true;
-    this.options.agenda.remove(this);
+    this.agenda.remove(this);
   }
 
   due(now: number): void {
+<<<<<<< HEAD
     const { watched } = this.options;
+=======
+    const { watched } = this;
+>>>>>>> fanout
     if (now >= this.expires) {
       watched.expire();
       return;
@@ -87,7 +107,7 @@ export class Watch extends Due {
 
   /** False: there is no life. */
   private ask(now: number): boolean {
-    const { intervalMs, watched } = this.options;
+    const { intervalMs, watched } = this;
     if (!this.reading) this.unanswered = 0;
     if (this.unanswered >= UNANSWERED) {
       watched.dead();
@@ -100,8 +120,12 @@ export class Watch extends Due {
   }
 
   private enter(): void {
+<<<<<<< HEAD
     if (this.stopped) return;
     const { pingAt, expires, agedAt, noticeAt } = this;
     this.options.agenda.enter(this, Math.min(pingAt, expires, agedAt, noticeAt));
+=======
+    if (!this.stopped) this.agenda.enter(this, Math.min(this.pingAt, this.expires, this.agedAt));
+>>>>>>> fanout
   }
 }

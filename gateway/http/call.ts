@@ -1,5 +1,5 @@
 /** From an HTTP exchange to a call and its answer: the part that all HTTP doors share. */
-import type { Call, Reply } from '../../src/call.js';
+import type { Call, Metadata, Reply } from '../../src/call.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Caller, Client, Exchange, Gateway, LiveCall } from '../doors/door.js';
 import { requestsOf } from './body.js';
@@ -29,6 +29,12 @@ function callOf(gateway: Gateway, exchange: Exchange, caller: Caller, signal: Ab
   };
 }
 
+const NO_METADATA: Metadata = Object.freeze({});
+
+function forgotten(): never {
+  throw new StatusError(Code.INTERNAL, 'the request was taken already');
+}
+
 /** One call on its exchange, from its request to its end: one object, since an idle stream holds it for hours. */
 export class ServedCall implements LiveCall {
   call!: Call;
@@ -55,6 +61,12 @@ export class ServedCall implements LiveCall {
     this.call = callOf(gateway, exchange, caller, this.controller.signal);
     gateway.live.add(this);
     return this.call;
+  }
+
+  /** The service has all of it: what was asked is of no more use for as long as the stream lasts, which may be hours. */
+  forgetRequest(): void {
+    const { id, method, principal, signal, deadline } = this.call;
+    this.call = { id, method, requests: forgotten, metadata: NO_METADATA, principal, signal, deadline };
   }
 
   cancel(reason: StatusError): void {

@@ -44,12 +44,14 @@ export interface Observer {
  * of the call's signal; so does one that nobody iterates once the signal is aborted.
  */
 export function observe(...observers: readonly Observer[]): Interceptor {
-  return (next) => (call) => new Observed(call, observers).run(next);
+  return (next) => (call) => new Observed(call, observers).run(call, next);
 }
 
 /** One call while it is observed. */
 class Observed implements FeedWatcher {
   private readonly startedAt = performance.now();
+  /** All that is held of the call: a stream outlives its request by hours. */
+  private readonly signal: AbortSignal;
   private readonly observers: readonly CallObserver[];
   private acceptedMs: number | undefined;
   private over = false;
@@ -57,15 +59,12 @@ class Observed implements FeedWatcher {
   messagesIn = 0;
   messagesOut = 0;
 
-  constructor(
-    private readonly call: Call,
-    observers: readonly Observer[],
-  ) {
+  constructor(call: Call, observers: readonly Observer[]) {
+    this.signal = call.signal;
     this.observers = observers.map((observer) => observer.start(call));
   }
 
-  async run(next: Invoke): Promise<Reply> {
-    const { call } = this;
+  async run(call: Call, next: Invoke): Promise<Reply> {
     let reply: Reply;
     try {
       reply = await next({ ...call, requests: this.countRequests(call.requests) });
@@ -81,8 +80,8 @@ class Observed implements FeedWatcher {
       this.end(undefined);
       return reply;
     }
-    if (call.signal.aborted) this.handleEvent();
-    else call.signal.addEventListener('abort', this);
+    if (this.signal.aborted) this.handleEvent();
+    else this.signal.addEventListener('abort', this);
     const messages = new Replies(this, reply.messages[Symbol.asyncIterator]());
     if (reply.feed === undefined) return { ...reply, messages };
     this.feed = new WatchedFeed(reply.feed, this);
@@ -91,7 +90,7 @@ class Observed implements FeedWatcher {
 
   /** The call's signal was aborted: whether anybody reads on or not, this is how it ended. */
   handleEvent(): void {
-    this.end(StatusError.from(this.call.signal.reason));
+    this.end(StatusError.from(this.signal.reason));
   }
 
   ended(error: StatusError | undefined): void {
@@ -105,7 +104,7 @@ class Observed implements FeedWatcher {
   end(error: StatusError | undefined): void {
     if (this.over) return;
     this.over = true;
-    this.call.signal.removeEventListener('abort', this);
+    this.signal.removeEventListener('abort', this);
     const end: CallEnd = {
       code: error?.code ?? Code.OK,
       error,

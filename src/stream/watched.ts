@@ -17,14 +17,17 @@ export class WatchedFeed implements Feed {
   readonly resumed: boolean;
   readonly replay: boolean;
   readonly cursor: string;
+  /** Until it is started: it may hold what nobody needs any more. */
+  private inner: Feed | undefined;
   private watch: Watch | undefined;
   /** Why it was ended before it was started. */
   private early: StatusError | undefined;
 
   constructor(
-    private readonly inner: Feed,
+    inner: Feed,
     private readonly watcher: FeedWatcher,
   ) {
+    this.inner = inner;
     this.resumable = inner.resumable;
     this.resumed = inner.resumed;
     this.replay = inner.replay;
@@ -37,9 +40,12 @@ export class WatchedFeed implements Feed {
   }
 
   start(sink: Sink): Delivery {
-    const watch = new Watch(this.inner, this.watcher, sink);
+    const { inner } = this;
+    if (inner === undefined) throw new Error('a feed is started twice');
+    const watch = new Watch(this.watcher, sink, inner.cursor);
+    this.inner = undefined;
     this.watch = watch;
-    watch.begin(this.early);
+    watch.begin(inner, this.early);
     return watch;
   }
 
@@ -58,9 +64,10 @@ class Watch implements Sink, Delivery {
   private over = false;
 
   constructor(
-    private readonly feed: Feed,
     private readonly watcher: FeedWatcher,
     private readonly sink: Sink,
+    /** Where it begins. */
+    private readonly first: string,
   ) {
     if (sink.outlet !== undefined) this.outlet = sink.outlet;
   }
@@ -74,12 +81,12 @@ class Watch implements Sink, Delivery {
     return this.sink.encoder;
   }
 
-  begin(early: StatusError | undefined): void {
+  begin(feed: Feed, early: StatusError | undefined): void {
     if (early !== undefined) {
       this.interrupt(early);
       return;
     }
-    this.delivery = this.feed.start(this);
+    this.delivery = feed.start(this);
     // It was stopped while it was started.
     if (this.over) this.delivery.stop();
   }
@@ -106,7 +113,7 @@ class Watch implements Sink, Delivery {
   }
 
   cursor(): string {
-    return this.delivery?.cursor() ?? this.feed.cursor;
+    return this.delivery?.cursor() ?? this.first;
   }
 
   stop(): void {
