@@ -4,7 +4,7 @@ import { retryInfo } from '../../src/details.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Algorithm, VerificationKey } from './algorithms.js';
 import { fetchJson } from './fetch_json.js';
-import { fittingKeys, type KeySet, unknownKey, verificationKey } from './key_set.js';
+import { fittingKeys, type KeySet, MOST_TRIED, unknownKey, verificationKey } from './key_set.js';
 
 export interface JwksOptions {
   readonly url: string;
@@ -85,7 +85,7 @@ class Jwks implements KeySet {
     keyId: unknown,
   ): readonly VerificationKey[] | Promise<readonly VerificationKey[]> {
     const { keys, fetching } = this;
-    const found = keys && this.inForce() ? fittingKeys(keys, algorithm, keyId) : undefined;
+    const found = keys && this.inForce() ? published(keys, algorithm, keyId) : undefined;
     if (found !== undefined) return found;
     // One fetch for all: tokens with made-up key ids must not make us ask for each of them.
     const mayAsk = performance.now() - this.askedAt >= this.times.coolDown;
@@ -117,7 +117,7 @@ class Jwks implements KeySet {
         details: [retryInfo(this.times.firstRetry)],
       });
     }
-    const found = fittingKeys(keys, algorithm, keyId);
+    const found = published(keys, algorithm, keyId);
     if (found === undefined) throw unknownKey();
     return found;
   }
@@ -177,6 +177,17 @@ class Jwks implements KeySet {
     this.keys = keys;
     this.fetchedAt = performance.now();
   }
+}
+
+/** Of those, a token that names none (RFC 7515, 4.1.4) may mean any. */
+function published(
+  keys: readonly VerificationKey[],
+  algorithm: Algorithm,
+  keyId: unknown,
+): readonly VerificationKey[] | undefined {
+  if (keyId !== undefined) return fittingKeys(keys, algorithm, keyId);
+  const fitting = keys.filter(({ algorithms }) => algorithms.has(algorithm)).slice(0, MOST_TRIED);
+  return fitting.length === 0 ? undefined : fitting;
 }
 
 function fingerprintOf({ key, keyId, algorithms }: VerificationKey): string {

@@ -3,7 +3,7 @@ import { type Algorithm, algorithmsOf, type VerificationKey } from './algorithms
 import { TokenRefusal } from './jws.js';
 
 /** Of keys that fit a token which names none, this many are tried at most: each costs as much as a token. */
-const MOST_TRIED = 8;
+export const MOST_TRIED = 8;
 
 export interface KeySet {
   /**
@@ -19,7 +19,7 @@ export interface KeySet {
   close(): void;
 }
 
-/** Those that fit the algorithm, and the `kid` if the token has one; undefined when no key has it. */
+/** Those that fit the algorithm and the `kid`; undefined when there is none. A key with an id is for tokens that name it. */
 export function fittingKeys(
   keys: readonly VerificationKey[],
   algorithm: Algorithm,
