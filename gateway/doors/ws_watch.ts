@@ -33,31 +33,21 @@ export class Watch extends Due {
   private stopped = false;
   private pingAt: number;
   private agedAt: number;
-<<<<<<< HEAD
   private expires: number;
   private noticeAt: number;
-=======
-  private readonly expires: number;
   private readonly agenda: Agenda;
   private readonly intervalMs: number;
   private readonly watched: Watched;
->>>>>>> fanout
 
   constructor({ agenda, intervalMs, span, watched }: WatchOptions) {
     super();
-<<<<<<< HEAD
-    this.pingAt = performance.now() + options.intervalMs;
-    this.agedAt = options.span.lifeEnds;
-    this.expires = options.span.expires;
-    this.noticeAt = this.expires - EXPIRY_NOTICE_MS;
-=======
     this.agenda = agenda;
     this.intervalMs = intervalMs;
     this.watched = watched;
     this.pingAt = performance.now() + intervalMs;
     this.agedAt = span.lifeEnds;
     this.expires = span.expires;
->>>>>>> fanout
+    this.noticeAt = this.expires - EXPIRY_NOTICE_MS;
     this.enter();
   }
 
@@ -85,11 +75,7 @@ export class Watch extends Due {
   }
 
   due(now: number): void {
-<<<<<<< HEAD
-    const { watched } = this.options;
-=======
     const { watched } = this;
->>>>>>> fanout
     if (now >= this.expires) {
       watched.expire();
       return;
@@ -120,12 +106,8 @@ export class Watch extends Due {
   }
 
   private enter(): void {
-<<<<<<< HEAD
     if (this.stopped) return;
     const { pingAt, expires, agedAt, noticeAt } = this;
-    this.options.agenda.enter(this, Math.min(pingAt, expires, agedAt, noticeAt));
-=======
-    if (!this.stopped) this.agenda.enter(this, Math.min(this.pingAt, this.expires, this.agedAt));
->>>>>>> fanout
+    this.agenda.enter(this, Math.min(pingAt, expires, agedAt, noticeAt));
   }
 }
