@@ -66,14 +66,14 @@ describe('keys at an URL', () => {
   });
 
   test('are fetched again for an unknown key id, at most once per cool-down', async () => {
-    const { issuer, set } = await start({ coolDown: 300 });
+    const { issuer, set } = await start({ coolDown: 3_000 });
     expect(await find(set, 'k1')).toBe('k1');
     expect(
       await Promise.all(Array.from({ length: 500 }, (_, index) => find(set, `made-up-${index}`))),
     ).toEqual(Array(500).fill(UNKNOWN));
     expect(issuer.asked).toBe(1);
     issuer.keys = [k1.jwk, k2.jwk];
-    await vi.waitFor(async () => expect(await find(set, 'k2')).toBe('k2'));
+    await vi.waitFor(async () => expect(await find(set, 'k2')).toBe('k2'), 10_000);
     expect(issuer.asked).toBe(2);
   });
 
@@ -167,7 +167,7 @@ describe('keys at an URL', () => {
     ['the answer is not JSON', answering((response) => response.end('<html>'))],
     ['expected a JSON object with the array keys', answering((response) => response.end('[]'))],
     ['expected a JSON object with the array keys', answering((response) => response.end('null'))],
-    ['it answers 302', answering((response) => response.writeHead(302, { location: one.url }).end())],
+    ['it answers 302', answering((response, { url }) => response.writeHead(302, { location: url }).end())],
     ['there is no key in it that can verify tokens of these algorithms', publishing([])],
     ['more than 64 keys', publishing(Array(65).fill(k1.jwk))],
   ])('"%s" is a problem that is told', async (problem, prepare) => {
