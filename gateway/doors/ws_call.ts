@@ -1,5 +1,5 @@
 /** One call on a WebSocket of its own, opened on the route itself. Normative text: PROTOCOL.md. */
-import { isSingle, type Message, type Metadata, type Reply, type Requests } from '../../src/call.js';
+import { isSingle, type Message, type Reply, type Requests } from '../../src/call.js';
 import { parseJson } from '../../src/codec/json_text.js';
 import { placeIn } from '../../src/codec/pointer.js';
 import { retryInfo } from '../../src/details.js';
@@ -11,9 +11,8 @@ import { revoked } from '../auth/refusals.js';
 import { drainError } from '../drain.js';
 import { expired } from '../expiry.js';
 import { isCursor } from '../http/resume.js';
-import type { Bound, Endpoint, Table } from '../http/table.js';
 import { type Farewell, spanOf } from '../streams.js';
-import type { Caller, Gateway } from './door.js';
+import { type Ending, forgotten, NO_METADATA, nothing, type SocketCallOptions } from './ws_call_options.js';
 import { Close, closeOf, FLOOD_TEXT } from './ws_close.js';
 import { encodersOf, type FrameEncoder } from './ws_encoder.js';
 import { Inbox } from './ws_inbox.js';
@@ -21,35 +20,6 @@ import { Replies, type Replying } from './ws_replies.js';
 import type { Connection, Socket } from './ws_socket.js';
 import { resetError } from './ws_stream.js';
 import { Watch, type Watched } from './ws_watch.js';
-
-export interface SocketCallOptions {
-  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'draining' | 'log' | 'agenda' | 'counts'>;
-  /** A call ends on the table that it began with. */
-  readonly table: Table;
-  readonly endpoint: Endpoint;
-  /** Binds the URL, once; throws StatusError INVALID_ARGUMENT. */
-  readonly bound: () => Bound;
-  /** Where the stream of replies shall go on. */
-  readonly resume: string | undefined;
-  readonly caller: Caller;
-  /** What messages are: chosen by subprotocol, or undefined: the first message of the client decides. */
-  readonly binary: boolean | undefined;
-}
-
-const NO_METADATA: Metadata = Object.freeze({});
-
-function nothing(): void {}
-
-function forgotten(): never {
-  throw new StatusError(Code.INTERNAL, 'the request was taken already');
-}
-
-interface Ending {
-  /** Default: that of the status. */
-  readonly code?: Close;
-  /** Set when it is the gateway that ends it. */
-  readonly why?: Farewell;
-}
 
 export class SocketCall implements Connection, Watched, Replying {
   #options: SocketCallOptions;
