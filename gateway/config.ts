@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs';
 import type { z } from 'zod';
 import { suggest } from '../src/nearest.js';
-import type { KeyConfig } from './config/auth_types.js';
+import { accessProblems } from './config/access_problems.js';
+import type { IssuerConfig, KeyConfig } from './config/auth_types.js';
 import { type ParsedFlags, parseFlags } from './config/flags.js';
 import { freeze } from './config/freeze.js';
+import { issuerProblems, resolveIssuers } from './config/issuers.js';
 import { type KeyResult, resolveKey, resolveSecret } from './config/keys.js';
 import { captureProblems, corsProblems, hostProblems, upstreamProblems } from './config/problems.js';
 import { knownKeys, type ParsedConfig, SCHEMA } from './config/schema.js';
@@ -16,10 +18,19 @@ import {
   mergeSources,
   type ReadFile,
 } from './config/sources.js';
+import { tlsProblems } from './config/tls_problems.js';
+import type { TlsConfig } from './config/tls_types.js';
 import type { Config } from './config/types.js';
 import { applyProfile } from './profile.js';
 
-export type { AuthConfig, KeyConfig } from './config/auth_types.js';
+export type {
+  AccessRuleConfig,
+  AuditConfig,
+  ExternalConfig,
+  IdentityConfig,
+  IdentityTokenConfig,
+} from './config/access_types.js';
+export type { AuthConfig, IssuerConfig, KeyConfig, TokenSource } from './config/auth_types.js';
 export type { LimitsConfig, TimeoutsConfig } from './config/limits_types.js';
 export type {
   Config,
@@ -77,11 +88,21 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
   }
   const keys = keysOf(parsed.data, merged).map(({ place, key }) => ({ place, ...resolveKey(key, readFile) }));
   const stream = resolveSecret(parsed.data.streams, readFile);
-  const config = complete(parsed.data, keys, stream.secret);
+  const issuers = resolveIssuers(parsed.data.auth, readFile, merged);
+  const config = {
+    ...complete(parsed.data, { keys, issuers: issuers.issuers }, stream.secret),
+    ...(merged.file && { file: merged.file }),
+  };
   if (stream.problem !== undefined) problems.push(`${secretPlace(parsed.data, merged)}: ${stream.problem}`);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
+  problems.push(...issuers.problems, ...issuerProblems(parsed.data, config, merged));
   problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
-  problems.push(...corsProblems(config, merged), ...captureProblems(config, merged));
+  problems.push(
+    ...corsProblems(config, merged),
+    ...captureProblems(config, merged),
+    ...tlsProblems(config, merged),
+    ...accessProblems(config, merged),
+  );
   if (problems.length > 0) throw new ConfigError(problems, flags.problems.length > 0);
   return freeze(config);
 }
@@ -108,32 +129,57 @@ function printIssue(issue: z.core.$ZodIssue, { placeOf }: Merged): string[] {
 
 type ResolvedKey = KeyResult & { readonly place: string };
 
+interface Verifying {
+  readonly keys: readonly ResolvedKey[];
+  readonly issuers: readonly IssuerConfig[];
+}
+
 /** What development mode adds, and the defaults that depend on other settings. */
 function complete(
-  { host, auth, upstreams, streams, ...rest }: ParsedConfig,
-  keys: readonly ResolvedKey[],
+  { host, tls, auth, upstreams, streams, ...rest }: ParsedConfig,
+  { keys, issuers }: Verifying,
   secret: string | undefined,
 ): Config {
   const { secret: _, secretFile: __, ...times } = streams;
-  const { issuer, audience, leewaySeconds } = auth;
+  const {
+    keys: _keys,
+    issuers: _issuers,
+    jwksUrl,
+    issuer,
+    audience,
+    cookie,
+    queryParameter,
+    roles,
+    inherits,
+    external,
+    ...others
+  } = auth;
   const developmentKey: KeyConfig = { algorithm: 'HS256', key: DEVELOPMENT_SECRET };
   return {
     ...rest,
     streams: { ...times, ...(secret === undefined ? {} : { secret }) },
+    // A certificate without its key, or the other way around, is told of below.
+    ...(tls === undefined ? {} : { tls: tls as TlsConfig }),
     host: host ?? (rest.dev ? '127.0.0.1' : '0.0.0.0'),
     upstreams: upstreams.map(({ name, ...upstream }, index) => ({
       name: name ?? `u${index + 1}`,
       ...upstream,
     })),
     auth: {
+      ...others,
+      issuers,
+      ...(cookie === undefined ? {} : { cookie }),
+      ...(queryParameter === undefined ? {} : { queryParameter }),
       keys: [
         ...keys.flatMap((result) => ('key' in result ? [result.key] : [])),
         ...(rest.dev ? [developmentKey] : []),
       ],
-      ...(issuer === undefined ? {} : { issuer }),
-      ...(audience === undefined ? {} : { audience }),
-      leewaySeconds,
-      roles: { ...(rest.dev ? { admin: ['*'] } : {}), ...auth.roles },
+      // With the URL of keys, these two are of that issuer (see resolveIssuers).
+      ...(issuer === undefined || jwksUrl !== undefined ? {} : { issuer }),
+      ...(audience === undefined || jwksUrl !== undefined ? {} : { audience }),
+      roles: { ...(rest.dev ? { admin: ['*'] } : {}), ...roles },
+      ...(Object.keys(inherits).length > 0 && { inherits }),
+      ...(external && { external }),
     },
   };
 }

@@ -1,20 +1,26 @@
 /** From the configuration to the upstreams and the tables of what they serve, now and whenever the contract changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Logger } from 'pino';
+import { type Logger, pino } from 'pino';
 import { ContractError, printProblem } from '../src/contract/contract.js';
 import type { Described } from '../src/contract/described.js';
 import { buildContract, describeContract, fingerprintOf } from '../src/contract/load.js';
 import { describeByReflection } from '../src/contract/reflection.js';
+import type { Grants } from '../src/policy/grants.js';
 import { createGrpcUpstream } from '../src/upstream/grpc.js';
 import { createUpstreams, type Upstreams } from '../src/upstream/upstreams.js';
+import { createRulesReader, fingerprintWith, grantsOf } from './access/reread.js';
+import { withAccess } from './access/rules.js';
 import { type BuiltIn, describeChannels } from './channels.js';
 import type { Config, UpstreamConfig } from './config.js';
 import { OWN_PATHS } from './http/own_paths.js';
 import { buildTable, type Table } from './http/table.js';
+import { createTls, type Tls } from './tls/tls.js';
 
 export interface Loaded {
   readonly table: Table;
-  /** Equal for equal contracts: see fingerprintOf. */
+  /** What roles are worth while this table is in force. */
+  readonly grants: Grants;
+  /** Equal for equal contracts with equal rules: see fingerprintOf. */
   readonly fingerprint: string;
 }
 
@@ -37,13 +43,34 @@ export interface ContractLoader {
   readonly silent: () => readonly string[];
 }
 
-/** Connects to nothing yet. `builtIn`: services besides those of the configured upstreams. */
-export function createContractLoader(config: Config, builtIn: readonly BuiltIn[] = []): ContractLoader {
+export interface LoaderOptions {
+  /** Services besides those of the configured upstreams. */
+  readonly builtIn?: readonly BuiltIn[];
+  /** The configuration as it is now, for its roles and its rules about access; see access/reread.ts. */
+  readonly reread?: (() => Config) | undefined;
+}
+
+/** Connects to nothing yet. */
+export function createContractLoader(
+  config: Config,
+  tls: Pick<Tls, 'towards'>,
+  { builtIn = [], reread }: LoaderOptions = {},
+): ContractLoader {
+  const reader = createRulesReader(config, reread);
   const { limits, timeouts, contract } = config;
-  const all = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
-  const each = all.map(({ name, address }) =>
-    createGrpcUpstream({ name, address, acceptMs: timeouts.acceptMs, maxReplyBytes: limits.replyBytes }),
-  );
+  const all: readonly UpstreamConfig[] = [...config.upstreams, ...builtIn.map(({ upstream }) => upstream)];
+  const { acceptMs } = timeouts;
+  const each = all.map((upstream) => {
+    const { name, address } = upstream;
+    return createGrpcUpstream({
+      name,
+      address,
+      tls: tls.towards(upstream),
+      acceptMs,
+      maxReplyBytes: limits.replyBytes,
+      maxCalls: limits.callsPerUpstream,
+    });
+  });
   const upstreams = createUpstreams(each);
   const asking = createAsking(upstreams);
   let files = new Set<string>();
@@ -58,15 +85,18 @@ export function createContractLoader(config: Config, builtIn: readonly BuiltIn[]
       const parts = builtIn.map(({ described }) => described);
       const sources = { ...contract, upstreams: all, builtIn: parts, reflect: asking.ask };
       const description = await describeContract(sources, (path) => files.add(path));
-      const fingerprint = fingerprintOf(description);
+      if (config.file !== undefined && reread !== undefined) files.add(config.file);
+      const rules = reader.read();
+      const fingerprint = fingerprintWith(fingerprintOf(description), rules);
       if (fingerprint === known && description.problems.length === 0) return undefined;
-      const table = buildTable(buildContract(description, all), config.json, {
+      const built = withAccess(buildContract(description, all), { ...config, access: rules.access });
+      const table = buildTable(built, config.json, {
         duplicates: contract.duplicateRoutes,
         http: config.http,
         routes: config.routes,
         own: OWN_PATHS,
       });
-      return { table, fingerprint };
+      return { table, grants: grantsOf(rules), fingerprint };
     },
     files: () => files,
     since: () => since,
@@ -129,12 +159,17 @@ export async function loadFirst(loader: ContractLoader, startMs: number, log: Lo
 
 /** The table alone, for commands that only look at it. Rejects with ContractError at once. */
 export async function openTable(config: Config): Promise<{ readonly table: Table; close(): Promise<void> }> {
-  const loader = createContractLoader(config, config.channels ? [describeChannels()] : []);
+  const tls = createTls(config, pino({ level: 'silent' }));
+  const loader = createContractLoader(config, tls, { builtIn: config.channels ? [describeChannels()] : [] });
+  const close = async (): Promise<void> => {
+    tls.close();
+    await loader.upstreams.close();
+  };
   try {
     const { table } = (await loader.load()) as Loaded;
-    return { table, close: () => loader.upstreams.close() };
+    return { table, close };
   } catch (thrown) {
-    await loader.upstreams.close();
+    await close();
     throw thrown;
   }
 }

@@ -1,7 +1,9 @@
 /** The table in force, and how another one takes its place: read beside it, swapped at once, or refused while it goes on. */
+import { isDeepStrictEqual as isEqual } from 'node:util';
 import type { Logger } from 'pino';
 import { ContractError, printProblem } from '../src/contract/contract.js';
 import { type ContractChange, diffContracts, printChange } from '../src/contract/diff.js';
+import type { Grants } from '../src/policy/grants.js';
 import type { ContractState, ReloadResult } from './admin/contract_metrics.js';
 import type { Table } from './http/table.js';
 import type { ContractLoader, Loaded } from './load.js';
@@ -18,6 +20,8 @@ export type ReloadCause = 'files' | 'interval' | 'reconnect' | 'signal' | 'call'
 
 export interface Reloading {
   readonly table: () => Table;
+  /** What roles are worth; changes together with the table. */
+  readonly grants: () => Grants;
   readonly state: () => ContractState;
   /**
    * Looks for a new contract now. Rejects with ContractError when the new one cannot be served; the old one then stays in
@@ -49,6 +53,11 @@ export function createReloading({ loader, first, log, count }: ReloadingOptions)
 
   const swap = (next: Loaded, cause: ReloadCause): Reloaded => {
     const changes = diffContracts(current.table.contract, next.table.contract);
+    if (!isEqual(current.grants.rules, next.grants.rules))
+      log.info(
+        { cause, roles: next.grants.rules.roles, inherits: next.grants.rules.inherits },
+        'roles reloaded',
+      );
     current = next;
     state = stateOf(next);
     logChanges(log, next, changes, cause);
@@ -114,6 +123,7 @@ export function createReloading({ loader, first, log, count }: ReloadingOptions)
 
   return {
     table: () => current.table,
+    grants: () => current.grants,
     state: () => state,
     reload,
     close() {

@@ -22,8 +22,9 @@ export interface StreamState {
 
 /** Rejects when the configured broker cannot be opened. */
 export async function openStreamState(config: Config, log: Logger): Promise<StreamState> {
-  const broker = await openBroker(config.broker);
-  const local = createMemoryBroker();
+  const { memoryBytes: logBytes } = config.streams;
+  const broker = await openBroker(config.broker, { logBytes });
+  const local = createMemoryBroker({ logBytes });
   const { secret, leaseMs, patienceMs } = config.streams;
   const patience = AbortSignal.timeout(config.timeouts.startMs);
   const stopWatching = broker.onState((state) => log.info({ broker: broker.kind, state }, 'broker'));

@@ -14,12 +14,25 @@ export interface StreamsConfig {
   readonly patienceMs: number;
   /** The longest wait of a long poll, in ms; default 60 s. */
   readonly pollMaxMs: number;
+  /**
+   * What all logs in the memory of this node may take together, in bytes; default 256 MiB. Those of `memory` and those of streams that are
+   * shared on one node alone have as much each.
+   */
+  readonly memoryBytes: number;
   /** How long the numbers of acknowledged WebSocket messages are remembered, in ms; default 1 h. */
   readonly ackTtlMs: number;
 }
 
 /** Why the gateway itself ends a connection that its client could have kept. One of our words: metrics show it. */
-export type Farewell = 'lifetime' | 'expired' | 'drain' | 'slow' | 'no_pong';
+export type Farewell =
+  | 'lifetime'
+  | 'expired'
+  | 'revoked'
+  | 'drain'
+  | 'slow'
+  | 'no_pong'
+  | 'overload'
+  | 'idle';
 
 /** What the gateway counts of streams, for metrics. Must not throw. `door` is one of our names. */
 export interface StreamCounts {

@@ -11,6 +11,8 @@ export interface Caller {
   readonly userId: string;
   /** `x-permissions`, where `*` grants all and `orders:*` all that begin with `orders:`. */
   readonly permissions: ReadonlySet<string>;
+  /** Of the client: the first of `x-forwarded-for`, as the gateway sets it; empty if it is not told. */
+  readonly address: string;
 }
 
 /** Reads the caller from the metadata of a call. Throws INVALID_ARGUMENT for an identity that is too long to be kept. */
@@ -21,7 +23,8 @@ export function callerOf(metadata: Metadata): Caller {
   }
   const permissions = textOf(metadata, 'x-permissions').split(',').filter(Boolean);
   const isKnown = userId !== '' || metadata.get('x-permissions').length > 0;
-  return { isKnown, userId, permissions: new Set(permissions.map(decode)) };
+  const [address = ''] = textOf(metadata, 'x-forwarded-for').split(',');
+  return { isKnown, userId, permissions: new Set(permissions.map(decode)), address: address.trim() };
 }
 
 /** The gateway percent-encodes what a header cannot carry. What is not so encoded is taken as it is. */

@@ -1,11 +1,16 @@
 /** What `npm start` runs: the example services in this process, the gateway in front of them as a child, and what to try first. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DEMO_PASSWORDS, demoUsers } from './auth/demo.js';
+import { type RunningAuth, startAuth } from './auth/serve.js';
+import { createMemoryStore } from './auth/store.js';
+import { loadDescriptors } from './descriptors.js';
 import { startServices } from './services.js';
 
 const GATEWAY = fileURLToPath(new URL('../gateway/main.js', import.meta.url));
@@ -78,8 +83,32 @@ const CHANNEL_RULES = [
   { match: 'news', publish: 'public', subscribe: 'public', presence: 'public', join: 'authenticated' },
 ];
 
+const ISSUER = 'tidegate-demo';
+/** Longer than anybody tries it: its one key is given to the gateway at the start. */
+const KEY_LIFETIME_MS = 365 * 24 * 3_600_000;
+
+interface DemoAuth extends RunningAuth {
+  /** As PEM. */
+  readonly publicKey: string;
+}
+
+/** Beside the services, with users whose passwords are printed: it listens on loopback alone, and forgets all when it ends. */
+async function startDemoAuth(): Promise<DemoAuth> {
+  const users = await demoUsers();
+  const store = createMemoryStore();
+  const descriptors = loadDescriptors('contract.binpb');
+  const keys = { lifetimeMs: KEY_LIFETIME_MS };
+  const auth = await startAuth({ users, issuer: ISSUER, audience: ISSUER, store, keys, descriptors });
+  const [key] = await store.keys();
+  if (key === undefined) throw new Error('the auth service has no key');
+  const publicKey = createPublicKey(key.privateKey).export({ type: 'spki', format: 'pem' }).toString();
+  return { ...auth, publicKey };
+}
+
 function commands(port: number, token: string): string {
   const host = `127.0.0.1:${port}`;
+  const login = { username: 'ada', password: DEMO_PASSWORDS.ada };
+  const users = Object.entries(DEMO_PASSWORDS).map((user) => user.join(' with '));
   const chat = [
     `const ws = new (require('ws'))('ws://${host}/v1/rooms/lobby:join', { headers: { authorization: 'Bearer ${token}' } })`,
     `ws.on('open', () => ws.send(JSON.stringify({ text: 'hello' })))`,
@@ -87,7 +116,7 @@ function commands(port: number, token: string): string {
     `ws.on('error', (error) => console.error(error.message))`,
   ];
   return `
-Four things to try, from another terminal in this folder.
+Five things to try, from another terminal in this folder.
 
 Create an order:
 
@@ -102,6 +131,10 @@ Listen to a channel in one terminal, and publish to it in another:
   curl -sN -H 'accept: text/event-stream' http://${host}/v1/channels/news:subscribe
   curl -s -H 'content-type: application/json' -d '{"data":{"n":1}}' http://${host}/v1/channels/news:publish
 
+Log in, for tokens of a user's own (${users.join(', ')}):
+
+  curl -s -H 'content-type: application/json' -d '${JSON.stringify(login)}' http://${host}/v1/auth/login
+
 Enter a room and say hello, over a WebSocket:
 
   node -e "${chat.join('; ')}"
@@ -112,11 +145,17 @@ Enter a room and say hello, over a WebSocket:
 async function run(): Promise<number> {
   const port = await portOf(process.env.PORT ?? '8080');
   const services = await startServices();
+  const auth = await startDemoAuth().catch(async (thrown: unknown) => {
+    await services.close();
+    throw thrown;
+  });
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-'));
   const config = join(folder, 'tidegate.yaml');
-  writeFileSync(config, JSON.stringify({ channels: true, channelRules: CHANNEL_RULES }));
+  const keys = [{ algorithm: 'RS256', key: auth.publicKey }];
+  writeFileSync(config, JSON.stringify({ channels: true, channelRules: CHANNEL_RULES, auth: { keys } }));
   const given = process.env.TIDEGATE_CONFIG;
-  const flags = ['--dev', '--upstream', services.address, '--port', `${port}`];
+  const upstreams = ['--upstream', services.address, '--upstream', `auth.v1=${auth.address}`];
+  const flags = ['--dev', ...upstreams, '--port', `${port}`];
   const args = [...WATCH, GATEWAY, 'serve', ...flags, ...(given ? [] : ['--config', config])];
   // In a process group of its own: Ctrl-C in a terminal reaches a whole group, and with ours the gateway would hear it twice.
   const gateway = spawn(process.execPath, args, { stdio: 'inherit', detached: true });
@@ -136,7 +175,7 @@ async function run(): Promise<number> {
     return code === 0 || code === null ? 1 : code;
   } finally {
     if (isRunning(gateway)) gateway.kill('SIGTERM');
-    await services.close();
+    await Promise.all([services.close(), auth.close()]);
     rmSync(folder, { recursive: true, force: true });
   }
 }

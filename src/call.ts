@@ -26,6 +26,8 @@ export interface Call {
   readonly requests: Requests;
   readonly metadata: Metadata;
   readonly principal: Principal;
+  /** Whom a caller without a token is counted as: the client's address, an IPv6 one by its /64. Default: nobody, who is not counted. */
+  readonly peer?: string | undefined;
   /** Aborted with a StatusError as its reason when the client leaves, the deadline passes or the gateway stops. */
   readonly signal: AbortSignal;
   /** Milliseconds since the epoch, or undefined for none. */

@@ -70,6 +70,23 @@ export function retryInfo(ms: number): Detail {
   return detail('RetryInfo', writer.join());
 }
 
+export interface QuotaViolation {
+  /** Whose quota it is: `principal:u1` or `address:192.0.2.7`. */
+  readonly subject: string;
+  readonly description: string;
+}
+
+/** google.rpc.QuotaFailure */
+export function quotaFailure(violations: readonly QuotaViolation[]): Detail {
+  const writer = new BinaryWriter();
+  for (const { subject, description } of violations) {
+    writer.tag(1, WireType.LengthDelimited).fork();
+    writeStrings(writer, subject, description);
+    writer.join();
+  }
+  return detail('QuotaFailure', writer);
+}
+
 /** google.rpc.RequestInfo: the id by which logs know the request. */
 export function requestInfo(id: string): Detail {
   const writer = new BinaryWriter();

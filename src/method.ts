@@ -33,6 +33,23 @@ export interface Access {
   readonly permissions: readonly string[];
   /** The caller must have one of these, if there are any. */
   readonly roles: readonly string[];
+  /** What the request itself must say of the caller: all of them; default nothing. */
+  readonly bind?: readonly ClaimBinding[];
+}
+
+/** A field of the request that must hold what a claim of the token says. */
+export interface ClaimBinding {
+  /** The path of a field of the request, by proto names: `customer_id`, or `order.customer_id`. A string, bytes, integer, enum or bool. */
+  readonly field: string;
+  /** `sub`, or the name of any claim, or a path to one inside objects (`org.id`). Of a list, one element has to be the field's value. */
+  readonly claim: string;
+  /** Who has one of these permissions may say anything. */
+  readonly unless: readonly string[];
+  /**
+   * Of a stream of requests, only the first must have the field: a later one may leave it out, but not say anything else. Default: each of them
+   * must have it.
+   */
+  readonly firstOnly?: boolean | undefined;
 }
 
 /** What becomes of a reader that is too slow for a shared stream; a private stream slows its service down instead. */

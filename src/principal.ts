@@ -12,6 +12,12 @@ export interface Principal {
   readonly expiresAt: number | undefined;
   /** All claims of the verified token. */
   readonly claims: Readonly<Record<string, unknown>>;
+  /** Of the call of a shared stream: the claims that may be told, all that its clients have in common; default all. */
+  readonly scope?: readonly string[];
+  /** The token's `iss`, if it has one. */
+  readonly issuer?: string;
+  /** The token's `jti`, if it has one. */
+  readonly tokenId?: string;
 }
 
 /** A caller without a token. Only public methods accept it. */

@@ -85,6 +85,8 @@ export interface StatusErrorOptions {
   readonly metadata?: Metadata;
   /** What caused it. For logs only; it never reaches a client. */
   readonly cause?: unknown;
+  /** The limit of the gateway that was reached: one of a few words, for metrics. */
+  readonly limit?: string;
 }
 
 const NO_METADATA: Metadata = Object.freeze({});
@@ -95,12 +97,14 @@ export class StatusError extends Error {
   readonly code: Code;
   readonly details: readonly Detail[];
   readonly metadata: Metadata;
+  readonly limit: string | undefined;
 
   constructor(code: Code, message: string, options: StatusErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.details = options.details ?? [];
     this.metadata = options.metadata ?? NO_METADATA;
+    this.limit = options.limit;
   }
 
   get row(): StatusRow {

@@ -117,6 +117,7 @@ describe('house style', () => {
       'services/main.ts',
       'services/start.ts',
       'services/channels/main.ts',
+      'services/auth/main.ts',
     ]);
     const readers = written.filter(
       ({ path, text }) =>

@@ -7,13 +7,14 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
+import { createTokenVerifier } from '../gateway/auth/verifier.js';
 import { run } from '../gateway/command/command.js';
 import { formatRoutes, type RouteRow } from '../gateway/command/routes.js';
 import { KEY_SETTINGS, SETTINGS } from '../gateway/config/settings.js';
-import { type AuthConfig, DEVELOPMENT_SECRET } from '../gateway/config.js';
+import { type AuthConfig, DEVELOPMENT_SECRET, loadConfig } from '../gateway/config.js';
 import type { Table } from '../gateway/http/table.js';
-import { createTokenVerifier } from '../gateway/http/token.js';
 import { type Method, STREAM_DEFAULTS } from '../src/method.js';
+import type { Principal } from '../src/principal.js';
 
 const SECRET = 'a secret that is long enough for HS256';
 const PROTO = new URL('../proto', import.meta.url).pathname;
@@ -119,8 +120,14 @@ describe('help', () => {
   });
 });
 
+const PRESETS = loadConfig({ argv: ['--upstream', 'localhost:1'], env: {} }).auth;
+
+/** With keys that are here already, nothing is a promise. */
+const verify = (token: string, auth: AuthConfig): Principal => createTokenVerifier(auth)(token) as Principal;
+
 describe('token', () => {
   const authOf = (key: string, more: Partial<AuthConfig> = {}): AuthConfig => ({
+    ...PRESETS,
     keys: [{ algorithm: 'HS256', key }],
     leewaySeconds: 0,
     roles: { admin: ['*'] },
@@ -139,7 +146,7 @@ describe('token', () => {
     ]);
     expect(code).toBe(0);
     expect(err).toMatch(/^signed with the public development secret/);
-    const principal = createTokenVerifier(authOf(DEVELOPMENT_SECRET))(out.split('\n').at(-1) as string);
+    const principal = verify(out.split('\n').at(-1) as string, authOf(DEVELOPMENT_SECRET));
     expect(principal).toMatchObject({ subject: 'u1', permissions: new Set(['a', 'b', '*']) });
     expect((principal.expiresAt as number) - (principal.issuedAt as number) * 1000).toBe(86_400_000);
   });
@@ -149,7 +156,7 @@ describe('token', () => {
     const env = { TIDEGATE_JWT_SECRET: SECRET, TIDEGATE_CONFIG: config };
     const { out, err } = await tidegate(['token', '--sub=u1', '--expires', '30m'], env);
     expect(err).toBe('signed with the configured HS256 secret');
-    const principal = createTokenVerifier(authOf(SECRET, { issuer: 'me', audience: 'you' }))(out);
+    const principal = verify(out, authOf(SECRET, { issuer: 'me', audience: 'you' }));
     expect((principal.expiresAt as number) - (principal.issuedAt as number) * 1000).toBe(1_800_000);
   });
 
@@ -255,8 +262,79 @@ describe('check', () => {
   it('says ok and counts', async () => {
     const { code, out, err } = await tidegate(['check', ...CONTRACT]);
     expect(code).toBe(0);
-    expect(out).toMatch(/^ok: \d+ methods, \d+ routes, \d+ streams \(\d shared, \d with a cursor\)$/);
+    expect(out).toMatch(/\n\nok: \d+ methods, \d+ routes, \d+ streams \(\d shared, \d with a cursor\)$/);
     expect(err).toMatch(/^no keys are configured/);
+  });
+
+  const ACCESS = `
+auth:
+  roles: { reader: ['orders:read'], clerk: ['orders:write'], support: ['orders:*'] }
+  inherits: { clerk: [reader] }
+access:
+  - match: orders.v1.OrdersService/GetOrder
+    bind: [{ field: order_id, claim: org.order, unless: ['orders:any'] }]
+  - match: orders.v1.OrdersService/ListOrders
+    public: true
+`;
+
+  it('prints who may call what, with the rules of the configuration', async () => {
+    const config = file('access.yaml', ACCESS);
+    const { code, out } = await tidegate(['check', ...CONTRACT, '--config', config]);
+    expect(code).toBe(0);
+    const [head, ...rows] =
+      out
+        .split('\n\n')[0]
+        ?.split('\n')
+        .map((line) => line.split(/ {2,}/)) ?? [];
+    expect(head).toEqual([
+      'METHOD',
+      'NEEDS',
+      'anyone',
+      'authenticated',
+      'reader',
+      'clerk',
+      'support',
+      'admin',
+    ]);
+    const row = (name: string) => rows.find(([method]) => method === `orders.v1.OrdersService/${name}`);
+    expect(row('GetOrder')?.slice(1)).toEqual([
+      'orders:read, order_id = org.order unless orders:any',
+      ...['-', '-', 'own', 'own', 'yes', '-'],
+    ]);
+    expect(row('CreateOrder')?.slice(1)).toEqual(['orders:write', '-', '-', '-', 'yes', 'yes', '-']);
+    expect(row('DeleteOrder')?.slice(1)).toEqual(['role admin', '-', '-', '-', '-', '-', 'yes']);
+    expect(row('ListOrders')?.slice(1)).toEqual(['public', 'yes', 'yes', 'yes', 'yes', 'yes', 'yes']);
+  });
+
+  it('prints the same as JSON', async () => {
+    const config = file('access.yaml', ACCESS);
+    const { code, out } = await tidegate(['check', ...CONTRACT, '--config', config, '--json']);
+    expect(code).toBe(0);
+    const rows = JSON.parse(out) as { method: string }[];
+    expect(rows.find(({ method }) => method.endsWith('/GetOrder'))).toEqual({
+      method: 'orders.v1.OrdersService/GetOrder',
+      access: {
+        public: false,
+        permissions: ['orders:read'],
+        roles: [],
+        bind: [{ field: 'order_id', claim: 'org.order', unless: ['orders:any'] }],
+      },
+      anyone: 'no',
+      authenticated: 'no',
+      roles: { reader: 'own', clerk: 'own', support: 'yes', admin: 'no' },
+    });
+  });
+
+  it.each<[string, string]>([
+    ['match: nope.*\n    public: true', 'access[0]: nope.*: no method of the contract is matched'],
+    [
+      'match: orders.v1.*/GetOrder\n    bind: [{ field: nope, claim: sub }]',
+      'access[0]: orders.v1.OrdersService/GetOrder: orders.v1.*/GetOrder: bind nope: orders.v1.GetOrderRequest has no field "nope"',
+    ],
+  ])('tells what is wrong with the rule %j', async (rule, problem) => {
+    const config = file('wrong.yaml', `access:\n  - ${rule}\n`);
+    const { code, err } = await tidegate(['check', ...CONTRACT, '--config', config]);
+    expect([code, err]).toEqual([1, problem]);
   });
 
   it('tells which routes are not served when the first of two is to win', async () => {

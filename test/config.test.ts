@@ -48,12 +48,24 @@ function problems(sources: Sources, upstream = true): readonly string[] {
 describe('defaults', () => {
   it('are complete with nothing but an upstream', () => {
     expect(load({})).toEqual({
+      access: [],
+      audit: { allowed: false },
+      identity: { claims: {} },
       host: '0.0.0.0',
       port: 8080,
       dev: false,
       upstreams: [{ name: 'u1', address: 'localhost:50051', services: [], trusted: false }],
       contract: { protos: [], includes: [], descriptors: [], serviceConfigs: [], duplicateRoutes: 'error' },
-      auth: { keys: [], leewaySeconds: 30, roles: {} },
+      auth: {
+        keys: [],
+        issuers: [],
+        sources: ['authorization', 'subprotocol', 'frames', 'tickets'],
+        ticketTtlMs: 30_000,
+        ticketsAtOnce: 10_000,
+        revocationTtlMs: 86_400_000,
+        leewaySeconds: 30,
+        roles: {},
+      },
       json: { emitDefaults: false, emitNulls: false, protoNames: false, enumNumbers: false, int64: 'string' },
       limits: {
         bodyBytes: 4194304,
@@ -62,6 +74,19 @@ describe('defaults', () => {
         replyBytes: 4194304,
         streamsPerSocket: 100,
         queuedMessages: 64,
+        urlBytes: 12_288,
+        bodyBytesPerSecond: 256,
+        connections: 20_000,
+        connectionsPerAddress: 1_000,
+        connectionsPerPrincipal: 1_000,
+        handshakesPerSecond: 1_000,
+        handshakesPerAddress: 200,
+        requestsPerSecond: 2_000,
+        messagesPerSecond: 2_000,
+        badTokensPerSecond: 100,
+        streamsPerPrincipal: 1_000,
+        callsPerUpstream: 20_000,
+        shared: true,
       },
       timeouts: {
         unaryMs: 30000,
@@ -70,6 +95,10 @@ describe('defaults', () => {
         heartbeatMs: 25000,
         helloMs: 10000,
         bodyMs: 20000,
+        headersMs: 20000,
+        keepAliveMs: 65000,
+        writeMs: 30000,
+        idleMs: 600000,
         drainMs: 10000,
         startMs: 30000,
       },
@@ -113,6 +142,7 @@ describe('defaults', () => {
         leaseMs: 6_000,
         patienceMs: 30_000,
         pollMaxMs: 60_000,
+        memoryBytes: 268_435_456,
         ackTtlMs: 3_600_000,
       },
       channels: false,
@@ -191,7 +221,9 @@ describe('sources', () => {
     for (const { env } of SETTINGS) expect(env[0]).toMatch(/^TIDEGATE_[A-Z0-9_]+$/);
   });
 
-  it.each(SETTINGS.filter(({ path }) => path?.[0] === 'limits' || path?.[0] === 'timeouts'))(
+  const isNumber = ({ value }: (typeof SETTINGS)[number]) => value !== undefined;
+  const numbers = SETTINGS.filter(isNumber);
+  it.each(numbers.filter(({ path }) => path?.[0] === 'limits' || path?.[0] === 'timeouts'))(
     'set $path by --$flag and by $env',
     ({ flag, env, path }) => {
       const settingOf = (config: Config) =>
@@ -200,6 +232,17 @@ describe('sources', () => {
       expect(settingOf(load({ env: { [env[0] as string]: '4322' } }))).toBe(4322);
     },
   );
+
+  it('refuse a limit that is no number, or too large a one', () => {
+    expect(problems({ yaml: 'limits: { requestsPerSecond: -1, connections: many }' })).toEqual([
+      "tidegate.yaml: limits.connections: expected a number between 0 and 10000000, not 'many'",
+      'tidegate.yaml: limits.requestsPerSecond: expected a number between 0 and 1000000, not -1',
+    ]);
+    expect(problems({ argv: ['--handshakes', '1000001'] })).toEqual([
+      "flag --handshakes: expected a number between 0 and 1000000, not '1000001'",
+    ]);
+    expect(load({ argv: ['--no-shared-limits'] }).limits.shared).toBe(false);
+  });
 });
 
 describe('upstreams', () => {

@@ -195,6 +195,23 @@ describe('access', () => {
     ['roles: "r"', 'roles: ["r", "s"]', 'role r to role r or s'],
     ['roles: "r"', '', 'role r to any token'],
     ['permissions: "a"', 'permissions: "a" roles: "r"', 'a to a and role r (breaking)'],
+    ['', 'bind: {field: "id" claim: "sub"}', 'any token to any token, id = sub (breaking)'],
+    ['bind: {field: "id" claim: "sub"}', '', 'any token, id = sub to any token'],
+    [
+      'bind: {field: "id" claim: "sub"}',
+      'bind: {field: "id" claim: "sub" unless: ["a", "b"]}',
+      'any token, id = sub to any token, id = sub unless a or b',
+    ],
+    [
+      'bind: {field: "id" claim: "sub" unless: "a"}',
+      'bind: {field: "id" claim: "sub" unless: "b"}',
+      'any token, id = sub unless a to any token, id = sub unless b (breaking)',
+    ],
+    [
+      'bind: {field: "id" claim: "sub" first_only: true}',
+      'bind: {field: "id" claim: "sub"}',
+      'any token, id = sub in the first message to any token, id = sub (breaking)',
+    ],
   ])('from {%s} to {%s}', async (before, after, expected) => {
     expect(await changes({ get: access(before) }, { get: access(after) })).toEqual([
       `method a.v1.Shop/Get: access changed from ${expected}`,

@@ -15,6 +15,8 @@ beforeAll(async () => {
     BLOB_PROTO,
     '--body-timeout',
     '500ms',
+    '--body-rate',
+    '1',
     '--timeout',
     '5s',
   ]);

@@ -101,7 +101,7 @@ function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
     },
     timeouts: { unaryMs: 0, maxMs: 0, heartbeatMs: 25_000, helloMs: 10_000, drainMs: 10_000 },
     streams: DEFAULTS.streams,
-    auth: { leewaySeconds: 0 },
+    auth: { ...DEFAULTS.auth, leewaySeconds: 0 },
   } as unknown as Config;
   async function* play(call: Call, { replies, failure, open }: Script): AsyncGenerator<Message> {
     if (typeof call.requests === 'function') await call.requests();
@@ -117,6 +117,7 @@ function scripted(scripts: ReadonlyMap<string, Script>): Gateway {
   return {
     config,
     log: pino({ level: 'silent' }),
+    verify: (token: string) => identify(token).principal,
     draining: new AbortController().signal,
     agenda: createAgenda(),
     counts: { resumed: () => {}, reset: () => {}, left: () => {} },
@@ -235,6 +236,7 @@ async function runRoute(route: string, lines: readonly string[]): Promise<string
   const bound = () => endpoint.binding.bind([], '');
   const call = new SocketCall({
     gateway,
+    table: gateway.table(),
     endpoint,
     bound,
     resume: undefined,

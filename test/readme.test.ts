@@ -61,12 +61,21 @@ describe('npm start', () => {
     const answers = execFileSync('bash', ['-c', script], { cwd: ROOT, env, encoding: 'utf8' })
       .split('@@\n')
       .slice(1);
-    const [quote, events, , room, orders] = answers as [string, string, string, string, string];
+    const [quote, events, , room, orders, , me] = answers as [
+      string,
+      string,
+      string,
+      string,
+      string,
+      string,
+      string,
+    ];
     expect(JSON.parse(quote)).toMatchObject({ symbol: 'TIDE' });
     expect(events.match(/^event: ?message$/gm)).toHaveLength(3);
     expect(events).toMatch(/^event: ?end\ndata: ?\{"code":0/m);
     expect(JSON.parse(room)).toMatchObject({ roomId: 'harbour' });
     expect(JSON.parse(orders)).not.toHaveProperty('code');
+    expect(JSON.parse(me)).toMatchObject({ userId: 'ada', permissions: ['*'] });
   });
 
   test.skipIf(!HAS_CURL)('the commands that it prints answer', () => {
@@ -74,7 +83,7 @@ describe('npm start', () => {
       .split('\n')
       .map((line) => line.trim())
       .filter((line) => /^(curl|node) /.test(line));
-    expect(printed).toHaveLength(5);
+    expect(printed).toHaveLength(6);
     for (const command of printed) {
       const answer = spawnSync('bash', ['-c', `timeout 3 ${command}`], { cwd: ROOT, env, encoding: 'utf8' });
       expect(answer.stdout, `${command}\n${answer.stderr}`).not.toBe('');

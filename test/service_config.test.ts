@@ -176,7 +176,15 @@ tidegate:
       roles: [clerk, admin]
   - selector: a.v1.Shop.Watch
     stream: {event_field: kind, heartbeat: 1.5s}
+  - selector: a.v1.Shop.Get
+    access: {bind: {field: id, claim: org.id, unless: any, firstOnly: true}}
 `);
+    expect(methodOf(contract, 'Shop/Get')?.access).toEqual({
+      public: false,
+      permissions: [],
+      roles: [],
+      bind: [{ field: 'id', claim: 'org.id', unless: ['any'], firstOnly: true }],
+    });
     expect(methodOf(contract, 'Other/Do')?.access).toEqual({ public: true, permissions: [], roles: [] });
     expect(methodOf(contract, 'Shop/Watch')?.access).toEqual({
       public: false,
@@ -200,6 +208,18 @@ tidegate:
     ['access: {permissions: [1]}', 'c1.yaml:5: a.v1.Shop.Watch: permissions: expected a text'],
     ['access: {roles: {a: b}}', 'c1.yaml:5: a.v1.Shop.Watch: roles: expected a list'],
     ['access: everyone', 'c1.yaml:5: a.v1.Shop.Watch: access: expected a mapping'],
+    [
+      'access: {bind: {field: id}}',
+      'c1.yaml:5: a.v1.Shop.Watch: access: bind id: claim is missing, what the field must hold',
+    ],
+    [
+      'access: {public: true, bind: [{field: id, claim: sub}]}',
+      'c1.yaml:5: a.v1.Shop.Watch: access: public contradicts bind: whoever has no token has no claims that a field could hold',
+    ],
+    [
+      'access: {bind: [{field: id, claims: sub}]}',
+      'c1.yaml:5: a.v1.Shop.Watch: unknown key claims; did you mean claim?',
+    ],
     ['access: {role: a}', 'c1.yaml:5: a.v1.Shop.Watch: unknown key role; did you mean roles?'],
     [
       'stream: {heartbeat: 10ms}',

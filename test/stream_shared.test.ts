@@ -6,6 +6,7 @@ import { createMemoryBroker } from '../src/broker/memory.js';
 import type { Invoke } from '../src/call.js';
 import { errorInfo } from '../src/details.js';
 import type { StreamOptions } from '../src/method.js';
+import { identity } from '../src/policy/identity.js';
 import { ANONYMOUS } from '../src/principal.js';
 import { Code, StatusError } from '../src/status.js';
 import { SlowConsumerError } from '../src/stream/feed.js';
@@ -26,6 +27,9 @@ interface Node {
   readonly streams: Streams;
 }
 
+/** What the gateway tells services, behind the streams as in a gateway. */
+const IDENTITY = { claims: { 'x-tenant': 'tenant', 'x-plan': 'plan' } };
+
 interface NodeOptions {
   readonly broker?: Broker;
   readonly leaseMs?: number;
@@ -43,7 +47,7 @@ function node(ticker: Ticker, options: NodeOptions = {}): Node {
     patienceMs: options.patienceMs ?? 5_000,
   });
   opened.push(streams);
-  return { streams, invoke: streams.intercept(ticker.invoke) };
+  return { streams, invoke: streams.intercept(identity(IDENTITY)(ticker.invoke)) };
 }
 
 const shared = (stream: Partial<StreamOptions> = {}) => watchMethod({ sharing: 'shared', ...stream });
@@ -83,9 +87,15 @@ describe('a shared stream', () => {
   test('asks the service with what is in its scope, and with nothing else of its first client', async () => {
     const ticker = new Ticker();
     const { invoke } = node(ticker);
-    const method = shared({ scope: { claims: ['permissions'], headers: ['accept-language'] } });
-    const principal = { ...ANONYMOUS, subject: 'ann', permissions: new Set(['a:b']) };
+    const method = shared({ scope: { claims: ['permissions', 'tenant'], headers: ['accept-language'] } });
+    const principal = {
+      ...ANONYMOUS,
+      subject: 'ann',
+      permissions: new Set(['a:b']),
+      claims: { sub: 'ann', tenant: 'acme', plan: 'gold' },
+    };
     const metadata = {
+      'x-tenant': 'forged',
       authorization: 'Bearer x',
       'x-user-id': 'ann',
       'x-permissions': 'a:b',
@@ -95,10 +105,36 @@ describe('a shared stream', () => {
     await FeedReader.open(invoke, method, { principal, metadata });
     expect(ticker.calls[0]?.metadata).toEqual({
       'x-permissions': 'a:b',
-      'x-request-id': 'r1',
+      'x-tenant': 'acme',
+      'x-request-id': expect.any(String) as unknown,
       'accept-language': 'nl',
     });
-    expect(ticker.calls[0]?.principal.subject).toBe('');
+    expect(ticker.calls[0]?.principal).toMatchObject({ subject: '', claims: { tenant: 'acme' } });
+    expect(ticker.calls[0]?.principal.claims).not.toHaveProperty('plan');
+  });
+
+  test('has no clients without a token where those with one share, though both have no permissions', async () => {
+    const ticker = new Ticker();
+    const { invoke } = node(ticker);
+    const method = shared({ scope: { claims: ['permissions'], headers: [] } });
+    await FeedReader.open(invoke, method, { principal: { ...ANONYMOUS, subject: 'ann' } });
+    await FeedReader.open(invoke, method, { principal: ANONYMOUS });
+    await FeedReader.open(invoke, method, { principal: { ...ANONYMOUS, subject: 'bob' } });
+    expect(ticker.calls.map(({ metadata }) => metadata['x-permissions'])).toEqual(['', undefined]);
+  });
+
+  test('takes no claim for one that every object inherits', async () => {
+    const ticker = new Ticker();
+    const { invoke } = node(ticker);
+    const method = shared({ scope: { claims: ['constructor', 'a.b'], headers: [] } });
+    const open = (claims: object) =>
+      FeedReader.open(invoke, method, {
+        principal: { ...ANONYMOUS, subject: 'ann', claims: claims as Record<string, unknown> },
+      });
+    await open({});
+    await open({ a: { b: 1 } });
+    await open({ 'a.b': 1 });
+    expect(ticker.calls.map(({ principal }) => principal.claims)).toEqual([{}, { 'a.b': 1 }]);
   });
 
   test('is accepted or refused by the service, for all who wait for it', async () => {

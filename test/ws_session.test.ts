@@ -153,7 +153,7 @@ afterEach(() => {
 describe('hello', () => {
   test('is answered by welcome with the session, the limits and the features that both know', async () => {
     const { socket, send } = rig();
-    await send({ type: 'hello', token: 'good', features: ['renew', 'resume'] });
+    await send({ type: 'hello', token: 'good', features: ['join', 'resume'] });
     expect(socket.sent).toEqual([
       {
         type: 'welcome',

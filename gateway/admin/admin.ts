@@ -3,6 +3,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import express, { type ErrorRequestHandler, type RequestHandler } from 'express';
 import type { Registry } from 'prom-client';
 import { Code } from '../../src/status.js';
+import { JWKS_PATH } from '../http/own_paths.js';
+
+/** How long readers of the keys may keep them: less than the next key is published before it is used. */
+const JWKS_SECONDS = 60;
 
 export interface Readiness {
   readonly ready: boolean;
@@ -14,6 +18,8 @@ export interface AdminOptions {
   readonly registry: Registry;
   /** Asked at every /readyz. */
   readonly readiness: () => Readiness;
+  /** The keys that the gateway signs tokens with (RFC 7517), asked at every /-/jwks; default: it signs none, and there is no such page. */
+  readonly jwks?: (() => object) | undefined;
 }
 
 export interface Admin {
@@ -28,8 +34,9 @@ export interface Admin {
  * - `/healthz`: 200 while the process answers at all.
  * - `/readyz`: 200, or 503 when no new traffic should come here; JSON says why.
  * - `/metrics`: Prometheus' text format.
+ * - `/-/jwks`: the public keys of the gateway's own tokens, if it signs any.
  */
-export function createAdmin({ registry, readiness }: AdminOptions): Admin {
+export function createAdmin({ registry, readiness, jwks }: AdminOptions): Admin {
   const app = express();
   app.disable('x-powered-by').disable('etag');
   app.enable('case sensitive routing').enable('strict routing');
@@ -51,6 +58,12 @@ export function createAdmin({ registry, readiness }: AdminOptions): Admin {
       response.setHeader('content-type', registry.contentType);
       response.end(text);
     },
+    ...(jwks && {
+      [JWKS_PATH]: ((_request, response) => {
+        response.setHeader('cache-control', `public, max-age=${JWKS_SECONDS}`);
+        response.json(jwks());
+      }) satisfies RequestHandler,
+    }),
   };
   for (const [path, page] of Object.entries(pages)) {
     app.route(path).get(page).all(onlyRead);

@@ -29,7 +29,7 @@ export function createCallLog(log: Logger): CallLog {
     start: ({ id, method, principal }) => ({
       end({ code, error, durationMs, messagesIn, messagesOut }) {
         if (error !== undefined) told.add(error);
-        const level = levelOf(code);
+        const level = levelOf(code, error);
         if (!log.isLevelEnabled(level)) return;
         const line = {
           id,
@@ -51,7 +51,7 @@ export function createCallLog(log: Logger): CallLog {
       if (told.has(error)) return;
       told.add(error);
       const { code, cause } = error;
-      log[levelOf(code)](
+      log[levelOf(code, error)](
         { id, code: statusOf(code).name, ...(cause === undefined ? {} : { cause: causeOf(cause, code) }) },
         error.message,
       );
@@ -59,7 +59,9 @@ export function createCallLog(log: Logger): CallLog {
   };
 }
 
-function levelOf(code: Code): 'error' | 'warn' | 'debug' {
+/** Limits have a line of their own, now and then: who runs into one a thousand times a second must not fill the log. */
+function levelOf(code: Code, error: StatusError | undefined): 'error' | 'warn' | 'debug' {
+  if (error?.limit !== undefined) return 'debug';
   if (BROKEN.has(code)) return 'error';
   return STRAINED.has(code) ? 'warn' : 'debug';
 }

@@ -3,9 +3,10 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { CallEnd, CallObserver, Observer } from '../../src/policy/observe.js';
 import { STATUS } from '../../src/status.js';
 import type { StreamCounts } from '../streams.js';
+import { type LimitMetrics, registerLimits } from './limit_metrics.js';
 import { registerStreams } from './stream_metrics.js';
 
-export interface Metrics {
+export interface Metrics extends LimitMetrics {
   readonly registry: Registry;
   /** For `observe()` in the chain: calls, their duration and their messages, by method. */
   readonly observer: Observer;
@@ -31,6 +32,7 @@ export function createMetrics(): Metrics {
   const calls = new Map<string, MethodTally>();
   const requests = new Map<string, Map<number, number>>();
   const connections = new Map<string, number>();
+  const closers = new Map<string, () => void>();
   const refusals = new Map<string, number>();
   const seconds = new Histogram({
     name: 'tidegate_call_seconds',
@@ -44,6 +46,7 @@ export function createMetrics(): Metrics {
 
   return {
     registry,
+    ...registerLimits(registry),
     streams: registerStreams(registry),
     observer: {
       start({ method }) {
@@ -62,7 +65,14 @@ export function createMetrics(): Metrics {
     },
     connection(door) {
       connections.set(door, (connections.get(door) ?? 0) + 1);
-      return () => connections.set(door, (connections.get(door) ?? 0) - 1);
+      // The same function for all of a door: one for each connection would be kept as long as the connection.
+      const known = closers.get(door);
+      if (known !== undefined) return known;
+      const closed = (): void => {
+        connections.set(door, (connections.get(door) ?? 0) - 1);
+      };
+      closers.set(door, closed);
+      return closed;
     },
     refused(reason) {
       refusals.set(reason, (refusals.get(reason) ?? 0) + 1);

@@ -18,7 +18,7 @@ export function registerStreams(registry: Registry): StreamCounts {
   });
   const farewells = new Counter({
     name: 'tidegate_connections_ended_total',
-    help: 'Long-lived connections that the gateway ended: lifetime, expired, drain, slow or no_pong.',
+    help: 'Long-lived connections that the gateway ended: lifetime, expired, revoked, drain, slow, no_pong, overload or idle.',
     labelNames: ['door', 'reason'],
     registers,
   });

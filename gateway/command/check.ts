@@ -1,18 +1,25 @@
 /** `tidegate check`: whether serve would start, without starting it. */
 import { printProblem } from '../../src/contract/contract.js';
 import type { Method } from '../../src/method.js';
+import { formatMatrix, matrixOf } from '../access/matrix.js';
 import type { Config } from '../config.js';
 import { openTable } from '../load.js';
 import type { Io } from './command.js';
 
-/** Prints `ok` and what was counted; problems of the contract reject with ContractError. */
-export async function check(config: Config, io: Io): Promise<number> {
+/** Prints who may call what, then `ok` and what was counted; problems of the contract reject with ContractError. */
+export async function check(config: Config, { json }: { readonly json: boolean }, io: Io): Promise<number> {
   const { table, close } = await openTable(config);
   await close();
   for (const problem of table.shadowed) io.err(`not served: ${printProblem(problem)}`);
   for (const warning of table.contract.warnings ?? []) io.err(warning);
-  if (config.auth.keys.length === 0) io.err(NO_KEYS);
+  if (config.auth.keys.length + config.auth.issuers.length === 0) io.err(NO_KEYS);
   const { methods } = table.contract;
+  const matrix = matrixOf(methods, config.auth);
+  if (json) {
+    io.out(JSON.stringify(matrix, undefined, 2));
+    return 0;
+  }
+  if (matrix.length > 0) io.out(`${formatMatrix(matrix)}\n`);
   io.out(
     `ok: ${count(methods.length, 'method')}, ${count(table.endpoints.length, 'route')}${printStreams(methods)}`,
   );

@@ -35,7 +35,7 @@ export interface Command {
   /** Whether upstreams must be configured; see LoadOptions. */
   readonly upstreams: NonNullable<LoadOptions['upstreams']>;
   /** Resolves with the exit code. */
-  run(config: Config, flags: ParsedFlags, io: Io): Promise<number>;
+  run(config: Config, flags: ParsedFlags, io: Io, reread: () => Config): Promise<number>;
 }
 
 const COMMANDS: readonly Command[] = [
@@ -43,14 +43,15 @@ const COMMANDS: readonly Command[] = [
     name: 'serve',
     summary: 'serve the contract of gRPC services as REST, SSE and WebSocket',
     description: [
-      'SIGTERM and SIGINT let running calls end within --drain; a second signal ends at once. SIGHUP looks for a new contract.',
+      'SIGTERM and SIGINT let running calls end within --drain; a second signal ends at once. SIGHUP looks for a new contract,',
+      'with roles and rules about access, and opens the audit log anew.',
       '',
       'Example: tidegate serve --dev --upstream localhost:50051',
     ],
     ownFlags: [],
     settings: 'all',
     upstreams: 'required',
-    run: async (config, _flags, io) => (await import('./serve.js')).serve(config, io),
+    run: async (config, _flags, io, reread) => (await import('./serve.js')).serve(config, io, reread),
   },
   {
     name: 'routes',
@@ -60,18 +61,20 @@ const COMMANDS: readonly Command[] = [
     settings: 'all',
     upstreams: 'for-reflection',
     run: async (config, flags, io) =>
-      (await import('./routes.js')).routes(config, { json: flags.values.get('json')?.at(-1) === 'true' }, io),
+      (await import('./routes.js')).routes(config, { json: isJson(flags) }, io),
   },
   {
     name: 'check',
-    summary: 'validate the configuration and the contract, and say all that is wrong with them',
+    summary:
+      'validate the configuration and the contract, say all that is wrong, and print who may call what',
     description: [
       'Connects to no service, except to read its contract when neither --proto nor --descriptors is given.',
+      'The table has every method and every role: yes, - for no, or own where a field of the request must hold a claim.',
     ],
-    ownFlags: [],
+    ownFlags: [{ flag: 'json', help: 'print the table as JSON' }],
     settings: 'all',
     upstreams: 'required',
-    run: async (config, _flags, io) => (await import('./check.js')).check(config, io),
+    run: async (config, flags, io) => (await import('./check.js')).check(config, { json: isJson(flags) }, io),
   },
   {
     name: 'token',
@@ -93,6 +96,8 @@ const COMMANDS: readonly Command[] = [
     run: async (config, flags, io) => (await import('./token.js')).token(config, flags, io),
   },
 ];
+
+const isJson = ({ values }: ParsedFlags): boolean => values.get('json')?.at(-1) === 'true';
 
 const HELP: Flag = { flag: 'help', help: 'print this help' };
 
@@ -130,8 +135,9 @@ async function runCommand(
   if (parsed.values.has('help')) return print(io, helpOf(command));
   let config: Config | undefined;
   try {
-    config = loadConfig({ argv, env, flags, upstreams: command.upstreams });
-    return await command.run(config, parsed, io);
+    const load = () => loadConfig({ argv, env, flags, upstreams: command.upstreams });
+    config = load();
+    return await command.run(config, parsed, io, load);
   } catch (thrown) {
     const problems = problemsOf(thrown);
     if (problems === undefined) throw thrown;

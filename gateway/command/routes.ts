@@ -1,4 +1,5 @@
 /** `tidegate routes`: every route of the contract, the doors that serve it, and who may pass. */
+import { printAccess } from '../../src/contract/access_option.js';
 import { printProblem } from '../../src/contract/contract.js';
 import type { Access, Method, StreamOptions } from '../../src/method.js';
 import type { Config } from '../config.js';
@@ -56,7 +57,7 @@ export function formatRoutes(table: Table): string {
       doors.join(', '),
       rpc,
       stream ? printStream(stream) : '',
-      printAccess(access),
+      access.public ? 'public' : printAccess(access).replace(/^any token/, 'token'),
       upstream,
     ]),
   ];
@@ -82,11 +83,4 @@ const streamOf = ({ stream: { sharing, cursorField } }: Method) => ({ sharing, c
 /** `shared`, or `node, cursor sequence`. */
 function printStream({ sharing, cursorField }: NonNullable<RouteRow['stream']>): string {
   return cursorField === '' ? sharing : `${sharing}, cursor ${cursorField}`;
-}
-
-function printAccess(access: Access): string {
-  if (access.public) return 'public';
-  const rights = [...access.permissions];
-  if (access.roles.length > 0) rights.push(`role ${access.roles.join(' or ')}`);
-  return rights.length === 0 ? 'token' : rights.join(' and ');
 }

@@ -20,9 +20,9 @@ type Signal = keyof typeof EXIT_CODES;
  * Resolves with 0 after the first signal, when all calls have ended or been cut; after a second one at once. Rejects
  * with ContractError, StatusError or, when it cannot listen, ConfigError.
  */
-export async function serve(config: Config, io: Io): Promise<number> {
+export async function serve(config: Config, io: Io, reread?: () => Config): Promise<number> {
   const { first, second } = listenForSignals(io);
-  const starting = start(config, io);
+  const starting = start(config, io, reread);
   // Before the first contract is there, there is nothing to reload; what goes wrong is logged by the gateway.
   io.onReload?.(() => void starting.then((gateway) => gateway.reload('signal')).catch(() => {}));
   const started = await Promise.race([starting, first]);
@@ -34,21 +34,21 @@ export async function serve(config: Config, io: Io): Promise<number> {
   return 0;
 }
 
-async function start(config: Config, io: Io): Promise<GatewayServer> {
-  const gateway = await createGateway(config);
+async function start(config: Config, io: Io, reread?: () => Config): Promise<GatewayServer> {
+  const gateway = await createGateway(config, { reread });
   releaseGarbage();
   const { host, port } = await gateway.listen().catch(async (thrown: unknown) => {
     await gateway.close();
     throw new ConfigError([`cannot listen on ${printAddress(config)}: ${listenReason(thrown)}`], false);
   });
-  const url = `http://${printAddress({ host, port })}`;
+  const url = `${config.tls === undefined ? 'http' : 'https'}://${printAddress({ host, port })}`;
   gateway.log.info(
     { url, methods: gateway.table().contract.methods.length, version: version() },
     'listening',
   );
   for (const problem of gateway.table().shadowed) gateway.log.warn(`not served: ${printProblem(problem)}`);
   for (const warning of gateway.table().contract.warnings ?? []) gateway.log.warn(warning);
-  if (config.auth.keys.length === 0) gateway.log.warn(NO_KEYS);
+  if (config.auth.keys.length + config.auth.issuers.length === 0) gateway.log.warn(NO_KEYS);
   if (config.dev) io.out(greeting(config, gateway, url));
   return gateway;
 }

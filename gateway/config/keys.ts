@@ -48,7 +48,7 @@ function publicKeyProblem(pem: string): string | undefined {
 }
 
 /** Node makes a public key of a private one without a word, so it has to be looked for. */
-function isPrivate(pem: string): boolean {
+export function isPrivate(pem: string): boolean {
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)) return true;
   try {
     createPrivateKey(pem);
@@ -72,7 +72,7 @@ export function resolveSecret(
 }
 
 /** Editors and `echo` end a file with a newline that nobody means as a part of the secret. */
-function readSecret(
+export function readSecret(
   file: string,
   readFile: ReadFile,
 ): { readonly text: string } | { readonly problem: string } {

@@ -1,11 +1,13 @@
 /** What a configuration may hold: the syntax, the limits and the default of every setting. */
 import { z } from 'zod';
 import { PROFILES, presetOf } from '../profile.js';
+import { ACCESS_KEYS, access, audit, identity } from './access_schema.js';
 import { AUTH_KEYS, auth } from './auth_schema.js';
 import { channelRules, RULE_KEYS } from './channel_rules.js';
 import { boolean, duration, header, leaf, oneOf, size, text, texts, whole } from './leaves.js';
 import { limits, timeouts } from './limits_schema.js';
 import { broker, streams } from './stream_schema.js';
+import { TLS_KEYS, tls } from './tls_schema.js';
 import { UPSTREAM_KEYS, upstream } from './upstream_schema.js';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -45,6 +47,7 @@ const route = z.strictObject({
 export const SCHEMA = z.strictObject({
   host: text('a host name or address').optional(),
   port: whole('a port', 0, 65535).default(8080),
+  tls: tls.optional(),
   dev: boolean().default(false),
   upstreams: z.array(upstream).default([]),
   contract: z
@@ -58,6 +61,9 @@ export const SCHEMA = z.strictObject({
     })
     .prefault({}),
   auth,
+  access,
+  identity,
+  audit,
   json: z
     .strictObject({
       emitDefaults: JSON_OPTIONS.emitDefaults.default(presetOf('json.emitDefaults')),
@@ -138,7 +144,9 @@ const KEYS_BY_SECTION: Readonly<Record<string, readonly string[]>> = {
     ]),
   ),
   ...AUTH_KEYS,
+  ...ACCESS_KEYS,
   ...UPSTREAM_KEYS,
+  ...TLS_KEYS,
   routes: Object.keys(route.shape),
   'routes.json': Object.keys(JSON_OPTIONS),
   ...RULE_KEYS,

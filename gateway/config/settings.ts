@@ -1,4 +1,5 @@
 /** Every setting that has a flag or an environment variable: one table for the parser, the merge and the help. */
+import { ACCESS } from './access_settings.js';
 import { AUTH } from './auth_settings.js';
 import { HTTP } from './http_settings.js';
 import { LIMITS } from './limit_settings.js';
@@ -49,6 +50,21 @@ const BASIC: readonly Setting[] = [
     default: String(DEFAULTS.port),
   },
   {
+    flag: 'tls-cert',
+    value: 'FILE',
+    path: ['tls', 'certFile'],
+    env: ['TIDEGATE_TLS_CERT'],
+    help: 'certificate (PEM, with its chain): https and wss alone are spoken; looked at again when it is renewed',
+    default: 'plaintext',
+  },
+  {
+    flag: 'tls-key',
+    value: 'FILE',
+    path: ['tls', 'keyFile'],
+    env: ['TIDEGATE_TLS_KEY'],
+    help: 'key of the certificate (PEM)',
+  },
+  {
     flag: 'dev',
     path: ['dev'],
     env: ['TIDEGATE_DEV'],
@@ -68,7 +84,7 @@ const BASIC: readonly Setting[] = [
 const CONTRACT: readonly Setting[] = [
   {
     flag: 'upstream',
-    value: '[PREFIX=]HOST:PORT',
+    value: '[PREFIX=][grpcs://]HOST:PORT',
     repeatable: true,
     path: ['upstreams'],
     env: ['TIDEGATE_UPSTREAMS'],
@@ -166,7 +182,7 @@ export interface SettingGroup {
 export const SETTING_GROUPS: readonly SettingGroup[] = [
   { title: 'General', settings: BASIC },
   { title: 'Contract and services', settings: CONTRACT },
-  { title: 'Who may call', settings: AUTH },
+  { title: 'Who may call', settings: [...AUTH, ...ACCESS] },
   { title: 'HTTP', settings: HTTP },
   { title: 'JSON output', settings: JSON_OUTPUT },
   { title: 'Streams', settings: STREAMS },

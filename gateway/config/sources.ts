@@ -2,6 +2,7 @@
 import { dirname, isAbsolute, join } from 'node:path';
 import { isMap, LineCounter, parseDocument } from 'yaml';
 import { nearest } from '../../src/nearest.js';
+import { resolveAccessPaths } from './access_problems.js';
 import type { ParsedFlags } from './flags.js';
 import type { ParsedKey } from './schema.js';
 import { KEY_SETTINGS, SETTINGS, type Setting, STREAM_SECRET } from './settings.js';
@@ -24,6 +25,8 @@ export interface Merged {
   /** `flag --port`, `environment PORT` or `tidegate.yaml: limits.bodyBytes`. */
   readonly placeOf: (path: readonly PropertyKey[]) => string;
   readonly problems: readonly string[];
+  /** The YAML file, if there is one. */
+  readonly file?: string | undefined;
 }
 
 interface Given {
@@ -50,7 +53,7 @@ export function mergeSources(flags: ParsedFlags, env: Environment, readFile: Rea
   }
   putSecret(tree, env, places, problems);
   const keys = givenKeys(flags, env, problems);
-  return { tree, keys, problems, placeOf: (at) => placeOf(at, places, path) };
+  return { tree, keys, problems, file: path, placeOf: (at) => placeOf(at, places, path) };
 }
 
 function givenBy(setting: Setting, flags: ParsedFlags, env: Environment): Given | undefined {
@@ -172,13 +175,18 @@ function resolvePaths(tree: Tree, folder: string): void {
   for (const name of ['protos', 'includes', 'descriptors', 'serviceConfigs']) {
     if (Array.isArray(contract?.[name])) contract[name] = contract[name].map(resolve);
   }
-  const streams = tree.streams as Tree | undefined;
-  if (typeof streams === 'object' && 'secretFile' in streams)
-    streams.secretFile = resolve(streams.secretFile);
-  const keys = (tree.auth as Tree | undefined)?.keys;
-  if (!Array.isArray(keys)) return;
-  for (const key of keys as (Tree | undefined)[]) {
-    if (typeof key === 'object' && 'keyFile' in key) key.keyFile = resolve(key.keyFile);
+  resolveAccessPaths(tree, resolve);
+  eachNode(tree, (node) => {
+    for (const name of Object.keys(node)) if (name.endsWith('File')) node[name] = resolve(node[name]);
+  });
+}
+
+/** Every mapping of a tree, its root too. */
+function eachNode(value: unknown, visit: (node: Tree) => void): void {
+  if (Array.isArray(value)) for (const entry of value) eachNode(entry, visit);
+  else if (typeof value === 'object' && value !== null) {
+    visit(value as Tree);
+    for (const entry of Object.values(value)) eachNode(entry, visit);
   }
 }
 

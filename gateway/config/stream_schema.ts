@@ -1,6 +1,6 @@
 /** The settings of streams and of what they are kept in. */
 import { z } from 'zod';
-import { duration, hiddenLeaf, text } from './leaves.js';
+import { duration, hiddenLeaf, MIB, size, text } from './leaves.js';
 import { printDuration } from './units.js';
 
 const SCHEMES = new Set(['redis:', 'rediss:', 'nats:', 'tls:']);
@@ -34,6 +34,7 @@ export const streams = z
     leaseMs: between(1_000, 60_000).default(6_000),
     patienceMs: duration(0).default(30_000),
     pollMaxMs: between(1_000, HOUR_MS).default(60_000),
+    memoryBytes: size(1024 * 1024).default(256 * MIB),
     ackTtlMs: between(1_000, 24 * HOUR_MS).default(HOUR_MS),
   })
   .prefault({});

@@ -1,7 +1,7 @@
 /** The flags of streams and of what they are kept in. */
 import { DEFAULTS } from './schema.js';
 import type { Setting } from './settings.js';
-import { printDuration } from './units.js';
+import { printDuration, printSize } from './units.js';
 
 const streamTime = (
   flag: string,
@@ -52,5 +52,13 @@ export const STREAMS: readonly Setting[] = [
     'how long the service of a stream may be gone before its clients are told',
   ),
   streamTime('poll-max', 'pollMaxMs', 'the longest wait of a long poll'),
+  {
+    flag: 'stream-memory',
+    value: 'SIZE',
+    path: ['streams', 'memoryBytes'],
+    env: ['TIDEGATE_STREAM_MEMORY'],
+    help: 'what the histories of all streams that are kept in memory may take together',
+    default: printSize(DEFAULTS.streams.memoryBytes),
+  },
   streamTime('ack-ttl', 'ackTtlMs', 'how long the numbers of acknowledged WebSocket messages are remembered'),
 ];

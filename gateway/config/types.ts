@@ -2,15 +2,17 @@
 import type { JsonOptions } from '../../src/codec/codec.js';
 import type { HttpOptions, Profile } from '../profile.js';
 import type { StreamsConfig } from '../streams.js';
+import type { AccessRuleConfig, AuditConfig, IdentityConfig } from './access_types.js';
 import type { AuthConfig } from './auth_types.js';
 import type { ChannelRuleConfig } from './channel_rules.js';
 import type { LimitsConfig, TimeoutsConfig } from './limits_types.js';
+import type { TlsConfig, UpstreamTlsConfig } from './tls_types.js';
 
 /** One gRPC server (or several behind one name) and the part of the contract that it serves. */
 export interface UpstreamConfig {
   /** In logs, metrics and readiness; default `u1`, `u2` ... in order, or the service prefix given on the command line. */
   readonly name: string;
-  /** `host:port`, plaintext (h2c). */
+  /** `host:port`. */
   readonly address: string;
   /**
    * Full names of services, or package prefixes ending in `.`, that this upstream serves. Empty: with reflection,
@@ -19,6 +21,8 @@ export interface UpstreamConfig {
   readonly services: readonly string[];
   /** Whether its `x-http-code` chooses the HTTP status of a reply; default false: it is dropped. */
   readonly trusted: boolean;
+  /** Of its connections; default: plaintext (h2c). */
+  readonly tls?: UpstreamTlsConfig | undefined;
 }
 
 /** How the REST and SSE doors speak HTTP, where clients of other gateways are used to something else. */
@@ -100,11 +104,19 @@ export interface Config {
   readonly host: string;
   /** Default 8080; 0 picks a free one. */
   readonly port: number;
+  /** Default: none, the gateway speaks plaintext. */
+  readonly tls?: TlsConfig | undefined;
   /** Development mode: tokens signed with the public development secret are accepted, and only loopback is listened on. */
   readonly dev: boolean;
   readonly upstreams: readonly UpstreamConfig[];
   readonly contract: ContractConfig;
   readonly auth: AuthConfig;
+  /** Who may call which methods, beside the contract. Of several rules that match, the later decides; default none. */
+  readonly access: readonly AccessRuleConfig[];
+  readonly identity: IdentityConfig;
+  readonly audit: AuditConfig;
+  /** The YAML file that it was read from, if any. */
+  readonly file?: string | undefined;
   readonly json: JsonOptions;
   readonly limits: LimitsConfig;
   readonly timeouts: TimeoutsConfig;

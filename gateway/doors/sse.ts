@@ -81,7 +81,8 @@ export function createSseDoor(gateway: Gateway): (exchange: Exchange, done: () =
     if (isCursor(resume?.cursor) && feed.resumable) counts.resumed('sse', feed.resumed);
     const coding = codingOf(gateway, exchange);
     writeHead(gateway, response, { metadata: reply.headers, id: call.id, coding });
-    new EventStream({ served, feed, coding, encoders: encodersOf(endpoint, table), done }).start();
+    served.forgetRequest();
+    new EventStream({ served, feed, coding, encoders: encodersOf(endpoint, table), done }).start(feed);
   };
 
   return (exchange, done) => {
@@ -97,7 +98,8 @@ export function createSseDoor(gateway: Gateway): (exchange: Exchange, done: () =
     try {
       // A stream that begins now would have to end at once.
       draining.throwIfAborted();
-      invoke(served.begin())
+      const begun = served.begin();
+      (begun instanceof Promise ? begun.then(invoke) : invoke(begun))
         .then((reply) => respond(served, reply, over))
         .catch(refused);
     } catch (thrown) {

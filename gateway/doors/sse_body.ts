@@ -2,6 +2,7 @@
 import { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type BodyWriter, type Coding, createBodyWriter } from '../http/compress.js';
+import { DirectWriter } from '../http/direct_write.js';
 import type { EventEncoder } from './sse_events.js';
 
 export interface EventBody {
@@ -66,23 +67,23 @@ function forgetHead(response: ServerResponse): void {
  * Writes what many clients share with one `socket.write` each: through the response, the same bytes cost three writes and a new size line
  * for each client.
  */
-class SocketBody implements EventBody {
+class SocketBody extends DirectWriter implements EventBody {
   constructor(
     private readonly response: ServerResponse,
-    private readonly socket: Socket,
+    socket: Socket,
     readonly encoder: EventEncoder,
     private readonly roomy: () => void,
   ) {
+    super(socket);
     socket.on('drain', roomy);
   }
 
-  isFull(): boolean {
-    return this.socket.writableNeedDrain;
+  protected override drained(): void {
+    this.roomy();
   }
 
   write(bytes: Uint8Array): void {
-    // Node ends a socket whose client has sent its last byte, before anybody hears that it has left.
-    if (this.socket.writable) this.socket.write(bytes);
+    this.writeRaw(bytes);
   }
 
   end(text: string): void {
@@ -91,7 +92,7 @@ class SocketBody implements EventBody {
   }
 
   release(): void {
-    this.socket.off('drain', this.roomy);
+    this.raw.off('drain', this.roomy);
   }
 }
 

@@ -2,7 +2,13 @@
 import type { ServerResponse } from 'node:http';
 import type { Metadata } from '../../src/call.js';
 import { Code, type StatusError } from '../../src/status.js';
-import { type Delivery, type Feed, type Sink, SlowConsumerError } from '../../src/stream/feed.js';
+import {
+  type Delivery,
+  type Feed,
+  type Outlet,
+  type Sink,
+  SlowConsumerError,
+} from '../../src/stream/feed.js';
 import { Due } from '../agenda.js';
 import { expired } from '../expiry.js';
 import type { ServedCall } from '../http/call.js';
@@ -22,12 +28,20 @@ import {
 
 /** Before a client comes back whose connection broke. */
 export const RETRY_MS = 2000;
-/** The same after a `drain`, which comes at another moment to each client. */
-const DRAIN_RETRY_MS = 1000;
+/**
+ * The same after a `drain`, which comes at another moment to each client: those who are on their way at one time are this part of the time
+ * to drain.
+ */
+const AWAY_SHARE = 1 / 40;
+const AWAY_LEAST_MS = 100;
+const AWAY_MOST_MS = 1000;
 /** How long a client that was sent away may take to read its last event, in ms. */
 const LINGER_MS = 10_000;
 const HEARTBEAT = ': hb\n\n';
 const DOOR = 'sse';
+
+/** In whole ms, which a field holds without an object of its own. */
+const wholeNow = (): number => Math.trunc(performance.now());
 
 export interface EventStreamOptions {
   readonly served: ServedCall;
@@ -39,20 +53,21 @@ export interface EventStreamOptions {
 }
 
 /** Its response has its head. Begins at once. */
-export class EventStream extends Due implements Sink, Client {
+export class EventStream extends Due implements Sink, Outlet, Client {
   readonly encoder: EventEncoder;
   private readonly body: EventBody;
   private readonly heartbeatMs: number;
   private readonly span: Span;
   private noticeAt: number;
-  private wroteAt = performance.now();
+  sent = 0;
+  private wroteAt = wholeNow();
   /** The last cursor that a heartbeat looked at. */
   private cursor: string;
   private delivery: Delivery | undefined;
   private over = false;
 
   private readonly served: ServedCall;
-  private readonly feed: Feed;
+  private readonly resumable: boolean;
   private readonly done: () => void;
 
   constructor({ served, feed, coding, encoders, done }: EventStreamOptions) {
@@ -62,7 +77,7 @@ export class EventStream extends Due implements Sink, Client {
     const { principal } = served.call;
     const span = spanOf(config, principal);
     this.served = served;
-    this.feed = feed;
+    this.resumable = feed.resumable;
     this.done = done;
     this.cursor = feed.cursor;
     this.heartbeatMs = endpoint.method.stream.heartbeatMs || config.timeouts.heartbeatMs;
@@ -80,8 +95,7 @@ export class EventStream extends Due implements Sink, Client {
     served.client = this;
   }
 
-  start(): void {
-    const { feed } = this;
+  start(feed: Feed): void {
     this.delivery = feed.start(this);
     if (this.over) return;
     this.enterNext(performance.now());
@@ -90,16 +104,21 @@ export class EventStream extends Due implements Sink, Client {
   }
 
   leave(): void {
-    if (this.feed.resumable) this.sendAway('drain');
+    if (this.resumable) this.sendAway('drain');
+  }
+
+  get outlet(): Outlet {
+    return this;
   }
 
   room(): number {
     return this.over || this.body.isFull() ? 0 : Number.POSITIVE_INFINITY;
   }
 
-  write(bytes: Uint8Array): void {
+  write(bytes: Uint8Array, messages: number): void {
     if (this.over) return;
-    this.wroteAt = performance.now();
+    this.sent += messages;
+    this.wroteAt = wholeNow();
     const reason = this.encoder.resets.in(bytes);
     if (reason !== undefined) this.gateway.counts.reset(DOOR, reason);
     this.body.write(bytes);
@@ -118,7 +137,7 @@ export class EventStream extends Due implements Sink, Client {
       // Cut off with all others whose time is over: they come back one after the other.
       this.farewell(
         'drain',
-        drainEvent(DRAIN_RETRY_MS + Math.floor(Math.random() * gateway.config.timeouts.drainMs)),
+        drainEvent(this.awayMs() + Math.floor(Math.random() * gateway.config.timeouts.drainMs)),
       );
     } else if (error instanceof SlowConsumerError) this.farewell('slow', this.failure(error));
     else this.finish(this.failure(error));
@@ -147,15 +166,15 @@ export class EventStream extends Due implements Sink, Client {
   /** A sign of life, with the position if that may have moved since the client last heard of it. */
   private beat(): void {
     const cursor = this.delivery?.cursor() ?? '';
-    const text = cursor === this.cursor || !this.feed.resumable ? HEARTBEAT : bookmarkEvent(cursor);
+    const text = cursor === this.cursor || !this.resumable ? HEARTBEAT : bookmarkEvent(cursor);
     this.cursor = cursor;
-    this.write(this.encoder.frame(text));
+    this.write(this.encoder.frame(text), 0);
   }
 
   private notice(): void {
     const { expiresAt } = this.served.call.principal;
     this.noticeAt = Number.POSITIVE_INFINITY;
-    if (expiresAt !== undefined) this.write(this.encoder.frame(authExpiringEvent(expiresAt)));
+    if (expiresAt !== undefined) this.write(this.encoder.frame(authExpiringEvent(expiresAt)), 0);
   }
 
   private expire(): void {
@@ -166,7 +185,12 @@ export class EventStream extends Due implements Sink, Client {
 
   /** Sends the client away, to come back and go on. */
   private sendAway(why: Farewell): void {
-    if (!this.over) this.farewell(why, drainEvent(jitter(DRAIN_RETRY_MS)));
+    if (!this.over) this.farewell(why, drainEvent(jitter(this.awayMs())));
+  }
+
+  private awayMs(): number {
+    const { drainMs } = this.gateway.config.timeouts;
+    return Math.min(Math.max(Math.round(drainMs * AWAY_SHARE), AWAY_LEAST_MS), AWAY_MOST_MS);
   }
 
   private failure(error: StatusError): string {

@@ -3,16 +3,17 @@ import { isSingle, type Message, type Reply, type Requests } from '../../src/cal
 import { parseJson } from '../../src/codec/json_text.js';
 import { placeIn } from '../../src/codec/pointer.js';
 import { retryInfo } from '../../src/details.js';
+import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
 import { type Feed, type ResetReason, SlowConsumerError } from '../../src/stream/feed.js';
 import { feedOf } from '../../src/stream/pump.js';
+import { revoked } from '../auth/refusals.js';
 import { drainError } from '../drain.js';
 import { expired } from '../expiry.js';
 import { isCursor } from '../http/resume.js';
-import type { Bound, Endpoint } from '../http/table.js';
 import { type Farewell, spanOf } from '../streams.js';
-import type { Caller, Gateway } from './door.js';
-import { Close, closeOf } from './ws_close.js';
+import { type Ending, forgotten, NO_METADATA, nothing, type SocketCallOptions } from './ws_call_options.js';
+import { Close, closeOf, FLOOD_TEXT } from './ws_close.js';
 import { encodersOf, type FrameEncoder } from './ws_encoder.js';
 import { Inbox } from './ws_inbox.js';
 import { Replies, type Replying } from './ws_replies.js';
@@ -20,37 +21,20 @@ import type { Connection, Socket } from './ws_socket.js';
 import { resetError } from './ws_stream.js';
 import { Watch, type Watched } from './ws_watch.js';
 
-export interface SocketCallOptions {
-  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'counts'>;
-  readonly endpoint: Endpoint;
-  /** Binds the URL, once; throws StatusError INVALID_ARGUMENT. */
-  readonly bound: () => Bound;
-  /** Where the stream of replies shall go on. */
-  readonly resume: string | undefined;
-  readonly caller: Caller;
-  /** What messages are: chosen by subprotocol, or undefined: the first message of the client decides. */
-  readonly binary: boolean | undefined;
-}
-
-interface Ending {
-  /** Default: that of the status. */
-  readonly code?: Close;
-  /** Set when it is the gateway that ends it. */
-  readonly why?: Farewell;
-}
-
 export class SocketCall implements Connection, Watched, Replying {
-  readonly #options: SocketCallOptions;
+  #options: SocketCallOptions;
   readonly #controller = new AbortController();
-  readonly #inbox: Inbox;
+  /** Undefined once the service has all that the client had to say. */
+  #inbox: Inbox | undefined;
   /** Whether the client's messages are part of the request at all. */
   readonly #takesMessages: boolean;
   #reply: Promise<Reply> | undefined;
-  #wanted: () => void = () => {};
+  #wanted: () => void = nothing;
   #socket: Socket | undefined;
   #watch: Watch | undefined;
   #replies: Replies | undefined;
   #binary: boolean | undefined;
+  #encoder: FrameEncoder | undefined;
   #received = 0;
   #paused = false;
   #ended = false;
@@ -59,7 +43,6 @@ export class SocketCall implements Connection, Watched, Replying {
     this.#options = options;
     this.#binary = options.binary;
     this.#takesMessages = options.endpoint.rule.body !== '';
-    this.#inbox = new Inbox({ taken: () => this.#tookOne(), wanted: () => this.#wanted() });
   }
 
   /**
@@ -70,22 +53,27 @@ export class SocketCall implements Connection, Watched, Replying {
     const { gateway, endpoint, caller, bound, resume } = this.#options;
     const { signal } = this.#controller;
     const { method } = endpoint;
+    const inbox = new Inbox({ taken: () => this.#tookOne(), wanted: () => this.#wanted() });
+    this.#inbox = inbox;
     const wanted = new Promise<void>((resolve, reject) => {
+      const aborted = (): void => reject(signal.reason);
       this.#wanted = () => {
+        this.#wanted = nothing;
+        signal.removeEventListener('abort', aborted);
         try {
           const url = bound();
           if (!this.#takesMessages) {
-            this.#inbox.push(url.empty());
-            this.#inbox.end();
+            inbox.push(url.empty());
+            inbox.end();
           }
           resolve();
         } catch (thrown) {
           reject(thrown);
         }
       };
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      signal.addEventListener('abort', aborted);
     });
-    this.#reply = gateway.invoke({ ...caller, method, requests: this.#requests(), signal, resume });
+    this.#reply = gateway.invoke({ ...caller, method, requests: this.#requests(inbox), signal, resume });
     // Whoever loses the race is looked at in `run`, or is of no more interest.
     this.#reply.catch(() => {});
     wanted.catch(() => {});
@@ -97,18 +85,18 @@ export class SocketCall implements Connection, Watched, Replying {
     }
   }
 
-  #requests(): Requests {
-    if (this.#options.endpoint.method.clientStreaming) return this.#inbox;
+  #requests(inbox: Inbox): Requests {
+    if (this.#options.endpoint.method.clientStreaming) return inbox;
     let first: Promise<Message> | undefined;
     return () => {
-      first ??= this.#first();
+      first ??= this.#first(inbox);
       return first;
     };
   }
 
   /** The one message of a method that takes one; without any, what the URL says. */
-  async #first(): Promise<Message> {
-    const { done, value } = await this.#inbox.next();
+  async #first(inbox: Inbox): Promise<Message> {
+    const { done, value } = await inbox.next();
     return done === true ? this.#options.bound().empty() : value;
   }
 
@@ -119,6 +107,7 @@ export class SocketCall implements Connection, Watched, Replying {
     this.#watch = this.#startWatch();
     try {
       const reply = (await this.#reply) as Reply;
+      this.#reply = undefined;
       if (isSingle(reply.messages)) {
         await socket.send(this.#print(reply.messages));
         this.#end(undefined);
@@ -159,17 +148,43 @@ export class SocketCall implements Connection, Watched, Replying {
 
   age(): void {}
 
+  expiring(): void {
+    // Its client could not do anything about it: there is no frame for that.
+  }
+
+  get principal(): Principal {
+    return this.#options.caller.principal;
+  }
+
+  revoke(): void {
+    this.#end(revoked(), { code: Close.REVOKED, why: 'revoked' });
+  }
+
   #start(socket: Socket, feed: Feed): void {
     const { resume, gateway } = this.#options;
     if (isCursor(resume) && feed.resumable) gateway.counts.resumed('ws', feed.resumed);
     const credit = Number.POSITIVE_INFINITY;
     this.#replies = new Replies({ call: this, socket, sid: 0, counts: gateway.counts, credit }, feed);
     this.#replies.start(feed);
+    this.#forgetRequest();
+  }
+
+  /** An idle call is held for hours: what was asked is of no more use once the service has all of it. */
+  #forgetRequest(): void {
+    const { endpoint, caller } = this.#options;
+    if (endpoint.method.clientStreaming || this.#inbox?.ended !== true || this.#inbox.size > 0) return;
+    this.#inbox = undefined;
+    this.#options = {
+      ...this.#options,
+      bound: forgotten,
+      caller: { id: caller.id, principal: caller.principal, metadata: NO_METADATA, deadline: undefined },
+    };
   }
 
   get encoder(): FrameEncoder {
     this.#binary ??= false;
-    return encodersOf(this.#options.endpoint).bare(this.#binary);
+    this.#encoder ??= encodersOf(this.#options.endpoint).bare(this.#binary);
+    return this.#encoder;
   }
 
   wasReset(reason: ResetReason): void {
@@ -200,22 +215,24 @@ export class SocketCall implements Connection, Watched, Replying {
   #take(data: string | Uint8Array): void {
     if (data === '') {
       // An empty text is never a message: JSON is not empty. Thus it can say what a WebSocket cannot: half-close.
-      this.#inbox.end();
+      this.#inbox?.end();
       return;
     }
     if (!this.#takesMessages) throw this.#invalid('this route takes no message');
-    if (this.#inbox.ended) throw this.#invalid('nothing may follow the end of the client stream');
+    const inbox = this.#inbox;
+    if (inbox === undefined || inbox.ended)
+      throw this.#invalid('nothing may follow the end of the client stream');
     const binary = typeof data !== 'string';
     this.#binary ??= binary;
     if (binary !== this.#binary) throw this.#invalid(`expected ${this.#binary ? 'binary' : 'text'}`);
     const bound = this.#options.bound();
-    this.#inbox.push(
+    inbox.push(
       typeof data === 'string'
         ? bound.json(parseJson(data, placeIn(`message ${this.#received}`)))
         : bound.bytes(data),
     );
-    if (!this.#options.endpoint.method.clientStreaming) this.#inbox.end();
-    else if (this.#inbox.size >= this.#options.gateway.config.limits.queuedMessages) this.#setReading(false);
+    if (!this.#options.endpoint.method.clientStreaming) inbox.end();
+    else if (inbox.size >= this.#options.gateway.config.limits.queuedMessages) this.#setReading(false);
   }
 
   #invalid(problem: string): StatusError {
@@ -232,11 +249,17 @@ export class SocketCall implements Connection, Watched, Replying {
   }
 
   #tookOne(): void {
-    if (this.#inbox.size * 2 <= this.#options.gateway.config.limits.queuedMessages) this.#setReading(true);
+    const { size = 0 } = this.#inbox ?? {};
+    if (size * 2 <= this.#options.gateway.config.limits.queuedMessages) this.#setReading(true);
   }
 
   alive(): void {
     this.#watch?.alive();
+  }
+
+  flooded(): void {
+    const error = new StatusError(Code.RESOURCE_EXHAUSTED, FLOOD_TEXT);
+    this.#end(error, { code: Close.OVERLOAD, why: 'overload' });
   }
 
   roomy(): void {
@@ -276,8 +299,9 @@ export class SocketCall implements Connection, Watched, Replying {
       socket?.close(1000, '');
       return;
     }
-    const { table, draining } = this.#options.gateway;
-    void socket?.send(`{"error":${table().codec.printStatus(error)}}`);
+    const { table, gateway } = this.#options;
+    const { draining } = gateway;
+    void socket?.send(`{"error":${table.codec.printStatus(error)}}`);
     const close = closeOf(error);
     socket?.close(code ?? (error === draining.reason ? Close.DRAIN : close.code), close.reason);
   }
@@ -289,10 +313,10 @@ export class SocketCall implements Connection, Watched, Replying {
     this.#watch?.stop();
     this.#replies?.stop();
     if (error === undefined) {
-      this.#inbox.end();
+      this.#inbox?.end();
       return;
     }
     this.#controller.abort(error);
-    this.#inbox.fail(error);
+    this.#inbox?.fail(error);
   }
 }

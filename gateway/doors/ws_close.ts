@@ -21,18 +21,27 @@ export const Close = {
   SID_UNKNOWN: 4056,
   /** The client reads too slowly for a stream that does not wait. */
   SLOW: 4101,
+  /** The client sends more than it may, or has more sockets than it may. */
+  OVERLOAD: 4102,
   /** Nothing was heard of the client for three heartbeats. */
   NO_PONG: 4103,
   /** The connection has lasted long enough. */
   LIFETIME: 4104,
   /** A route socket: what follows does not continue what the client has seen. */
   RESET: 4105,
+  /** No call was open for long. */
+  IDLE: 4106,
   /** The gateway drains. */
   DRAIN: 4200,
   /** The token has expired. */
   EXPIRED: 4300,
+  /** The token was revoked. */
+  REVOKED: 4301,
 } as const;
 export type Close = (typeof Close)[keyof typeof Close];
+
+/** What the client of OVERLOAD is told. */
+export const FLOOD_TEXT = 'more messages than this client may send in a second';
 
 /** A client that broke the protocol of a multiplexed socket: the socket is closed with this code and reason. */
 export class FrameFault extends Error {

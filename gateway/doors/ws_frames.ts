@@ -31,6 +31,7 @@ export type ClientFrame =
   | { readonly type: 'half_close'; readonly sid: number }
   | { readonly type: 'cancel'; readonly sid: number }
   | { readonly type: 'credit'; readonly sid: number; readonly n: number }
+  | { readonly type: 'auth'; readonly token: string }
   | { readonly type: 'ping' }
   | { readonly type: 'pong' };
 
@@ -82,6 +83,8 @@ export type ServerFrame =
   | { readonly type: 'ack'; readonly sid: number; readonly seq: number }
   | { readonly type: 'credit'; readonly sid: number; readonly n: number }
   | { readonly type: 'end'; readonly sid: number; readonly status: StatusBody; readonly trailers: Metadata }
+  | { readonly type: 'auth_ok'; readonly expires_at?: number }
+  | { readonly type: 'auth_expiring'; readonly expires_at: number }
   | { readonly type: 'goaway'; readonly reconnect_after_ms: number; readonly reason: string }
   | { readonly type: 'ping' }
   | { readonly type: 'pong' };
@@ -240,6 +243,19 @@ export const SHAPES: readonly Shape[] = [
     fields: [SID, CURSOR, { name: 'reason', number: 3, kind: 'string' }],
   },
   { type: 'ack', number: 16, sentBy: 'server', fields: [SID, { name: 'seq', number: 2, kind: 'seq' }] },
+  { type: 'auth', number: 17, sentBy: 'client', fields: [{ name: 'token', number: 1, kind: 'string' }] },
+  {
+    type: 'auth_ok',
+    number: 18,
+    sentBy: 'server',
+    fields: [{ name: 'expires_at', number: 1, kind: 'uint64', optional: true }],
+  },
+  {
+    type: 'auth_expiring',
+    number: 19,
+    sentBy: 'server',
+    fields: [{ name: 'expires_at', number: 1, kind: 'uint64' }],
+  },
 ];
 
 export function malformed(problem: string): FrameFault {

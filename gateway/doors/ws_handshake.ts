@@ -4,10 +4,9 @@ import type { Socket as NetSocket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Codec } from '../../src/codec/codec.js';
 import { Code, StatusError } from '../../src/status.js';
-import type { Config } from '../config.js';
-import { HttpError, invalid } from '../http/error.js';
+import { HttpError, invalid, urlTooLong } from '../http/error.js';
 import type { ErrorConfig } from '../http/error_body.js';
-import { hostOf } from '../http/forwarded.js';
+import { isNamed, isOwnHost, type OriginRules } from '../http/origin.js';
 import { sendError } from '../http/send_error.js';
 
 export type Protocol = 'tidegate.v1.json' | 'tidegate.v1.proto';
@@ -45,13 +44,10 @@ export function checkHandshake({ method, headers }: IncomingMessage): void {
   }
 }
 
-/** Host and port as a URL of that scheme has them: without the scheme's own port. */
-function normalHost(scheme: string, host: string | undefined): string | undefined {
-  const url = `${scheme}//${host ?? ''}`;
-  return URL.canParse(url) ? new URL(url).host : undefined;
+/** Throws HttpError 414 for a request target over `limit` bytes; 0 is any. */
+export function checkUrl({ url = '' }: IncomingMessage, limit: number): void {
+  if (limit > 0 && url.length > limit) throw urlTooLong(limit);
 }
-
-type OriginRules = Pick<Config, 'origins' | 'trustedHops'>;
 
 /**
  * Throws HttpError 403 for a page of an origin that may not open WebSockets here (RFC 6455 section 10.2). Allowed are
@@ -59,12 +55,8 @@ type OriginRules = Pick<Config, 'origins' | 'trustedHops'>;
  */
 export function checkOrigin(request: IncomingMessage, { origins, trustedHops }: OriginRules): void {
   const { origin } = request.headers;
-  const host = hostOf(request, trustedHops);
   if (origin === undefined || origins.includes('*')) return;
-  const url = URL.canParse(origin) ? new URL(origin) : undefined;
-  if (url !== undefined && url.host !== '' && url.host === normalHost(url.protocol, host)) return;
-  const asked = origin.toLowerCase();
-  if (origins.some((one) => one.toLowerCase().replace(/\/$/, '') === asked)) return;
+  if (isOwnHost(request, origin, trustedHops) || isNamed(origin, origins)) return;
   throw refused(403, 'header origin: pages of this origin may not open WebSockets here');
 }
 

@@ -4,7 +4,7 @@ import type { Caller } from './door.js';
 import type { ServerFrame } from './ws_frames.js';
 
 /** Additions to the protocol, which are in force for a socket whose client can use them. */
-export const FEATURES = ['resume', 'ack'] as const;
+export const FEATURES = ['resume', 'ack', 'renew'] as const;
 export type Feature = (typeof FEATURES)[number];
 
 const SETS = new Map<string, ReadonlySet<Feature>>();

@@ -1,22 +1,30 @@
 /** The connections of the WebSocket door, and how they come to an end when the gateway drains. */
+import type { Principal } from '../../src/principal.js';
 import { depart, type Moments, momentsOf } from '../drain.js';
-import type { Connection } from './ws_socket.js';
+import type { Connection, Home } from './ws_socket.js';
 
 /** How long sockets may take to close after the last call was cut, in ms. */
 const CLOSE_MS = 1000;
 
-export interface Live {
+/** Of which nothing is left without a word. */
+export interface Destroyable {
+  terminate(): void;
+}
+
+export interface Live extends Home {
   /** Whether the end has begun. */
   readonly draining: boolean;
-  /** A connection, or a call whose handshake is not over. `terminate` destroys it without a word. */
-  add(connection: Connection, terminate: () => void): void;
+  /** A connection, or a call whose handshake is not over, and what it is on. */
+  add(connection: Connection, under: Destroyable): void;
   remove(connection: Connection): void;
+  /** Ends those whose principal's rights were taken back. */
+  revoke(isRevoked: (principal: Principal) => boolean): void;
   /** Tells all, lets each leave at its moment, and cuts what still runs after `drainMs`. Resolves when none is left. */
   drain(): Promise<void>;
 }
 
 export function createLive(drainMs: number): Live {
-  const connections = new Map<Connection, () => void>();
+  const connections = new Map<Connection, Destroyable>();
   let idle: (() => void) | undefined;
   let drained: Promise<void> | undefined;
 
@@ -42,15 +50,15 @@ export function createLive(drainMs: number): Live {
     await depart(leaving, drainMs, () => connections.size === 0);
     for (const connection of [...connections.keys()]) connection.cut(true);
     await empty(CLOSE_MS);
-    for (const terminate of [...connections.values()]) terminate();
+    for (const under of [...connections.values()]) under.terminate();
     await empty(CLOSE_MS);
   };
   return {
     get draining() {
       return drained !== undefined;
     },
-    add(connection, terminate) {
-      connections.set(connection, terminate);
+    add(connection, under) {
+      connections.set(connection, under);
       if (drained === undefined) return;
       connection.drain(0);
       connection.leave();
@@ -58,6 +66,11 @@ export function createLive(drainMs: number): Live {
     remove(connection) {
       connections.delete(connection);
       if (connections.size === 0) idle?.();
+    },
+    revoke(isRevoked) {
+      for (const connection of [...connections.keys()]) {
+        if (isRevoked(connection.principal)) connection.revoke();
+      }
     },
     drain() {
       drained ??= run();

@@ -116,7 +116,11 @@ function checkSocket({ host, caller, live, leaving }: OpenContext): void {
   const { expiresAt } = caller.principal;
   if (leaving !== undefined) throw new StatusError(Code.UNAVAILABLE, leaving);
   if (live >= streamsPerSocket) {
-    throw new StatusError(Code.RESOURCE_EXHAUSTED, `open: ${streamsPerSocket} calls are open on this socket`);
+    throw new StatusError(
+      Code.RESOURCE_EXHAUSTED,
+      `open: ${streamsPerSocket} calls are open on this socket`,
+      { limit: 'streams_per_socket' },
+    );
   }
   if (expiresAt !== undefined && expiresAt <= Date.now()) {
     throw new StatusError(Code.UNAUTHENTICATED, 'token: expired since this socket was opened');
@@ -149,6 +153,7 @@ export function openStream(frame: OpenFrame, context: OpenContext): Stream {
     id,
     metadata,
     principal: caller.principal,
+    peer: caller.peer,
     deadline: timeout === undefined ? undefined : Date.now() + timeout,
   });
   return stream;

@@ -1,14 +1,14 @@
 /** The replies of one call on their way to a WebSocket: as fast as its client grants credit and its socket takes bytes. */
 import type { Metadata } from '../../src/call.js';
 import type { StatusError } from '../../src/status.js';
-import type { Delivery, Feed, ResetReason, Sink } from '../../src/stream/feed.js';
+import type { Delivery, Feed, Outlet, ResetReason, Sink } from '../../src/stream/feed.js';
 import type { StreamCounts } from '../streams.js';
 import type { FrameEncoder } from './ws_encoder.js';
 import type { Socket } from './ws_socket.js';
 
 /** The call whose replies these are. */
 export interface Replying {
-  /** May change between two events. */
+  /** The same one from the first event on. */
   readonly encoder: FrameEncoder;
   /** There was a reset; the client was told, if its frames can tell it. */
   wasReset(reason: ResetReason): void;
@@ -25,11 +25,14 @@ export interface RepliesOptions {
   readonly credit: number;
 }
 
-export class Replies implements Sink {
+export class Replies implements Sink, Outlet {
   readonly #call: Replying;
   readonly #socket: Pick<Socket, 'write' | 'isFull'>;
   readonly #sid: number;
   readonly #counts: StreamCounts;
+  /** Known from the first event on. */
+  #encoder: FrameEncoder | undefined;
+  sent = 0;
   #credit: number;
   #delivery: Delivery | undefined;
   #over = false;
@@ -47,7 +50,12 @@ export class Replies implements Sink {
   }
 
   get encoder(): FrameEncoder {
-    return this.#call.encoder;
+    this.#encoder ??= this.#call.encoder;
+    return this.#encoder;
+  }
+
+  get outlet(): Outlet {
+    return this;
   }
 
   start(feed: Feed): void {
@@ -61,7 +69,8 @@ export class Replies implements Sink {
 
   write(bytes: Uint8Array, messages: number): void {
     if (this.#over) return;
-    const { encoder } = this.#call;
+    const { encoder } = this;
+    this.sent += messages;
     this.#credit -= messages;
     this.#wrote = true;
     this.#socket.write(encoder.frames(bytes, this.#sid));

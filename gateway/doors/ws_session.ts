@@ -1,78 +1,76 @@
-/** The multiplex machine: many calls on one WebSocket. Normative text: PROTOCOL.md, in the order of `#take`. */
+/** The multiplex machine: many calls on one WebSocket. Normative text: PROTOCOL.md, in the order of `take`. */
+import type { Principal } from '../../src/principal.js';
 import { Code, StatusError } from '../../src/status.js';
 import { SlowConsumerError } from '../../src/stream/feed.js';
+import { revoked } from '../auth/refusals.js';
 import { drainError } from '../drain.js';
 import { expired } from '../expiry.js';
 import { type Farewell, spanOf } from '../streams.js';
-import type { Caller, Gateway } from './door.js';
+import type { Gateway, Meter } from './door.js';
 import { Senders } from './ws_acks.js';
-import { Close, closeOf, closeOfThrown, FrameFault } from './ws_close.js';
+import { Bearer, type BearerHost, type BearerOptions } from './ws_bearer.js';
+import { Close, closeOf, closeOfThrown, FLOOD_TEXT, FrameFault } from './ws_close.js';
 import { type Departing, Departure, type Reason } from './ws_departure.js';
 import type { ClientFrame, Framing, OpenFrame, ServerFrame } from './ws_frames.js';
-import { type Feature, featuresOf, welcomeFrame } from './ws_hello.js';
+import { type Feature, welcomeFrame } from './ws_hello.js';
+import { Idle } from './ws_idle.js';
 import { openStream } from './ws_open.js';
 import type { Connection, Socket } from './ws_socket.js';
 import { endFrame, type Stream, type StreamHost } from './ws_stream.js';
+import { type Receiver, Traffic } from './ws_traffic.js';
 import { Watch, type Watched } from './ws_watch.js';
 
-export interface SessionOptions {
+export interface SessionOptions extends BearerOptions {
   readonly socket: Socket;
   readonly framing: Framing;
-  readonly gateway: Pick<Gateway, 'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'counts'>;
+  readonly gateway: Pick<
+    Gateway,
+    'config' | 'invoke' | 'table' | 'draining' | 'log' | 'agenda' | 'counts' | 'verify'
+  >;
   /** Who sends numbered messages, on whichever socket; default: on this one alone. */
   readonly senders?: Senders;
-  /** Who the handshake said it is. */
-  readonly caller: Caller;
-  /** The same with another token, from hello. Throws StatusError UNAUTHENTICATED. */
-  readonly identify: (token: string) => Caller;
+  /** What the client may send; default: as much as it likes. A message was counted before it comes here, as one. */
+  readonly meter?: Meter | undefined;
 }
 
 type Frame<Type extends ClientFrame['type']> = Extract<ClientFrame, { type: Type }>;
 
-const NOBODY = (): never => {
-  throw new StatusError(Code.INTERNAL, 'the caller is known');
-};
-
-/** Control frames that the socket has not taken before we stop reading what causes them. */
-const UNSENT_MOST = 64;
-
-export class Session implements Connection, StreamHost, Watched, Departing {
+export class Session implements Connection, StreamHost, Watched, Departing, Receiver, BearerHost {
   readonly socket: Socket;
   readonly framing: Framing;
   readonly gateway: SessionOptions['gateway'];
-  /** Holds the request of the handshake: needed once at most, and then let go. */
-  #identify: SessionOptions['identify'];
+  readonly #bearer: Bearer;
   readonly #streams = new Map<number, Stream>();
-  #helloTimer: NodeJS.Timeout | undefined;
+  readonly #helloTimer: NodeJS.Timeout;
   readonly #senders: Senders;
   #state: 'greeting' | 'open' | 'closed' = 'greeting';
-  #caller: Caller;
   #watch: Watch | undefined;
   /** The greatest sid so far: a lower one that is not live has ended. */
   #lastSid = 0;
-  #features: ReadonlySet<Feature> = featuresOf([]);
   readonly #departure = new Departure(this);
-  #unsent = 0;
-  #reading = true;
+  readonly #meter: Meter | undefined;
+  readonly #idle: Idle;
+  readonly #traffic = new Traffic(this);
 
   constructor(options: SessionOptions) {
     this.socket = options.socket;
     this.framing = options.framing;
     this.gateway = options.gateway;
-    this.#identify = options.identify;
-    this.#caller = options.caller;
+    this.#bearer = new Bearer(this, options);
     this.#senders = options.senders ?? new Senders();
-    const { helloMs } = this.gateway.config.timeouts;
+    this.#meter = options.meter;
+    const { helloMs, idleMs } = this.gateway.config.timeouts;
+    this.#idle = new Idle(idleMs);
     this.#helloTimer = setTimeout(() => {
       this.#close(Close.HELLO_LATE, `no hello within ${helloMs} ms`);
     }, helloMs);
   }
 
   get features(): ReadonlySet<Feature> {
-    return this.#features;
+    return this.#bearer.features;
   }
 
-  get #over(): boolean {
+  get over(): boolean {
     return this.#state === 'closed';
   }
 
@@ -82,22 +80,23 @@ export class Session implements Connection, StreamHost, Watched, Departing {
   }
 
   receive(data: string | Uint8Array): void {
-    if (this.#over) return;
+    if (this.over) return;
     this.alive();
-    try {
-      for (const frame of this.framing.decode(data)) {
-        if (this.#over) return;
-        this.#take(frame);
-      }
-    } catch (thrown) {
-      this.#fail(thrown);
-    }
+    this.#traffic.receive(data);
   }
 
-  #fail(thrown: unknown): void {
+  /** One frame more of a message that was counted as one. */
+  admits(): boolean {
+    if (this.#meter?.take() === false) this.flooded();
+    return !this.over;
+  }
+
+  fail(thrown: unknown): void {
+    if (this.over) return;
     if (!(thrown instanceof FrameFault || thrown instanceof StatusError)) {
       this.gateway.log.error({ err: thrown }, 'a WebSocket frame failed in the gateway');
     }
+    this.#meter?.failed(thrown);
     const { code, reason } = closeOfThrown(thrown);
     this.#close(code, reason);
   }
@@ -106,14 +105,16 @@ export class Session implements Connection, StreamHost, Watched, Departing {
     this.#watch?.alive();
   }
 
-  #take(frame: ClientFrame): void {
+  /** A promise for a frame that the next ones have to wait for. */
+  take(frame: ClientFrame): Promise<void> | undefined {
     if (this.#state === 'greeting' && frame.type !== 'hello') {
       throw new FrameFault(Close.HELLO_MISSING, `expected hello, got ${frame.type}`);
     }
     switch (frame.type) {
       case 'hello':
-        this.#hello(frame);
-        break;
+        return this.#hello(frame);
+      case 'auth':
+        return this.#bearer.auth(frame);
       case 'open':
         this.#open(frame);
         break;
@@ -135,37 +136,46 @@ export class Session implements Connection, StreamHost, Watched, Departing {
       case 'pong':
         break;
     }
+    return undefined;
   }
 
-  #hello({ token, features }: Frame<'hello'>): void {
+  #hello(frame: Frame<'hello'>): Promise<void> | undefined {
     if (this.#state !== 'greeting') throw new FrameFault(Close.HELLO_TWICE, 'a second hello');
-    this.#stopHelloTimer();
-    // The handshake's id stays the session's, whatever the token.
-    if (token !== undefined) this.#caller = { ...this.#identify(token), id: this.#caller.id };
-    this.#identify = NOBODY;
-    this.#features = featuresOf(features);
+    clearTimeout(this.#helloTimer);
+    return this.#bearer.hello(frame);
+  }
+
+  welcome(): void {
+    this.#meter?.become(this.#bearer.caller);
     this.#state = 'open';
     this.#watch = this.#startWatch();
-    this.control(welcomeFrame(this.gateway.config, this.#caller, this.#features));
+    this.control(welcomeFrame(this.gateway.config, this.#bearer.caller, this.features));
+  }
+
+  renewed(lost: StatusError | undefined): void {
+    if (lost !== undefined) for (const stream of [...this.#streams.values()]) stream.fail(lost);
+    this.#watch?.renew(spanOf(this.gateway.config, this.principal).expires);
   }
 
   #startWatch(): Watch {
     const { agenda, config } = this.gateway;
-    const span = spanOf(config, this.#caller.principal);
+    const span = spanOf(config, this.principal);
     return new Watch({
       agenda,
       intervalMs: config.timeouts.heartbeatMs,
-      span: this.#features.has('resume') ? span : { ...span, lifeEnds: Number.POSITIVE_INFINITY },
+      span: this.features.has('resume') ? span : { ...span, lifeEnds: Number.POSITIVE_INFINITY },
       watched: this,
     });
   }
 
   askForLife(): void {
     for (const stream of this.#streams.values()) stream.bookmark();
-    this.control({ type: 'ping' });
+    if (!this.#idle.isOver(this.#streams.size > 0)) this.control({ type: 'ping' });
+    else this.#farewell(Close.IDLE, `no call for ${this.#idle.ms} ms`, 'idle');
   }
 
   #open(frame: OpenFrame): void {
+    this.#idle.end();
     const { sid } = frame;
     const live = this.#streams.get(sid);
     try {
@@ -177,15 +187,16 @@ export class Session implements Connection, StreamHost, Watched, Departing {
       const stream = openStream(frame, {
         host: this,
         table: this.gateway.table(),
-        caller: this.#caller,
+        caller: this.#bearer.caller,
         senders: this.#senders,
         live: this.#streams.size,
         leaving: this.#departure.reason?.text,
       });
       this.#streams.set(sid, stream);
-      stream.run().catch((thrown: unknown) => this.#fail(thrown));
+      stream.run().catch((thrown: unknown) => this.fail(thrown));
     } catch (thrown) {
       const error = StatusError.from(thrown);
+      this.#meter?.failed(error);
       if (live !== undefined) live.fail(error);
       else this.control(endFrame(sid, error));
     }
@@ -199,23 +210,7 @@ export class Session implements Connection, StreamHost, Watched, Departing {
   }
 
   control(frame: ServerFrame): void {
-    if (this.#state === 'closed') return;
-    const { socket } = this;
-    this.#unsent++;
-    // A client that makes us answer and does not read the answers is not read either.
-    if (this.#unsent > UNSENT_MOST && this.#reading) {
-      this.#reading = false;
-      socket.pause();
-    }
-    void socket.send(this.framing.encode(frame)).then(() => this.#sent());
-  }
-
-  #sent(): void {
-    this.#unsent--;
-    if (this.#reading || this.#unsent > UNSENT_MOST / 2 || this.#state === 'closed') return;
-    this.#reading = true;
-    this.alive();
-    this.socket.resume();
+    this.#traffic.send(frame);
   }
 
   queuedBytes(): number {
@@ -257,6 +252,10 @@ export class Session implements Connection, StreamHost, Watched, Departing {
     this.leave();
   }
 
+  flooded(): void {
+    this.#farewell(Close.OVERLOAD, FLOOD_TEXT, 'overload');
+  }
+
   dead(): void {
     this.#farewell(Close.NO_PONG, 'no answer to three pings', 'no_pong');
   }
@@ -268,8 +267,7 @@ export class Session implements Connection, StreamHost, Watched, Departing {
   }
 
   isFree(): boolean {
-    for (const stream of this.#streams.values()) if (!stream.resumable) return false;
-    return true;
+    return [...this.#streams.values()].every(({ resumable }) => resumable);
   }
 
   depart({ code, text, why }: Reason): void {
@@ -282,10 +280,25 @@ export class Session implements Connection, StreamHost, Watched, Departing {
     this.control({ type: 'goaway', reconnect_after_ms: leaveMs, reason: reason.text });
   }
 
+  expiring(): void {
+    this.#bearer.expiring();
+  }
+
+  get principal(): Principal {
+    return this.#bearer.caller.principal;
+  }
+
+  revoke(): void {
+    this.#endAll(revoked(), Close.REVOKED, 'revoked');
+  }
+
   expire(): void {
-    const error = expired();
+    this.#endAll(expired(), Close.EXPIRED, 'expired');
+  }
+
+  #endAll(error: StatusError, code: number, why: Farewell): void {
     for (const stream of [...this.#streams.values()]) stream.fail(error);
-    this.#farewell(Close.EXPIRED, closeOf(error).reason, 'expired');
+    this.#farewell(code, closeOf(error).reason, why);
   }
 
   gone(): void {
@@ -305,15 +318,10 @@ export class Session implements Connection, StreamHost, Watched, Departing {
     this.socket.close(code, reason);
   }
 
-  #stopHelloTimer(): void {
-    clearTimeout(this.#helloTimer);
-    this.#helloTimer = undefined;
-  }
-
   /** Cancels everything: nothing can be told to the client any more. */
   #stop(): void {
     this.#state = 'closed';
-    this.#stopHelloTimer();
+    clearTimeout(this.#helloTimer);
     this.#watch?.stop();
     const left = new StatusError(Code.CANCELLED, 'the client left');
     for (const stream of [...this.#streams.values()]) stream.fail(left);

@@ -49,6 +49,7 @@ export interface StreamOptions {
   readonly id: string;
   readonly metadata: Metadata;
   readonly principal: Principal;
+  readonly peer?: string | undefined;
   readonly deadline: number | undefined;
 }
 
@@ -110,7 +111,7 @@ export class Stream implements Replying {
 
   /** Makes the call and sends what comes of it. Never rejects. */
   async run(): Promise<void> {
-    const { host, endpoint, id, metadata, principal, deadline, resume } = this.#options;
+    const { host, endpoint, id, metadata, principal, peer, deadline, resume } = this.#options;
     try {
       const requests = this.#requests();
       const { method } = endpoint;
@@ -121,6 +122,7 @@ export class Stream implements Replying {
         requests,
         metadata,
         principal,
+        peer,
         signal,
         deadline,
         resume: method.serverStreaming ? resume : undefined,

@@ -1,6 +1,6 @@
 /** Notices a WebSocket client that has gone without a word, and when its connection has lasted long enough. */
 import { type Agenda, Due } from '../agenda.js';
-import type { Span } from '../streams.js';
+import { EXPIRY_NOTICE_MS, type Span } from '../streams.js';
 
 /** What lives on the socket. */
 export interface Watched {
@@ -8,6 +8,8 @@ export interface Watched {
   askForLife(): void;
   /** Three pings in a row have had no answer. Called once. */
   dead(): void;
+  /** The token will soon be no longer accepted. */
+  expiring(): void;
   /** The token is no longer accepted. Called once. */
   expire(): void;
   /** The connection has lasted long enough; it is watched on. Called once. */
@@ -31,11 +33,21 @@ export class Watch extends Due {
   private stopped = false;
   private pingAt: number;
   private agedAt: number;
+  private expires: number;
+  private noticeAt: number;
+  private readonly agenda: Agenda;
+  private readonly intervalMs: number;
+  private readonly watched: Watched;
 
-  constructor(private readonly options: WatchOptions) {
+  constructor({ agenda, intervalMs, span, watched }: WatchOptions) {
     super();
-    this.pingAt = performance.now() + options.intervalMs;
-    this.agedAt = options.span.lifeEnds;
+    this.agenda = agenda;
+    this.intervalMs = intervalMs;
+    this.watched = watched;
+    this.pingAt = performance.now() + intervalMs;
+    this.agedAt = span.lifeEnds;
+    this.expires = span.expires;
+    this.noticeAt = this.expires - EXPIRY_NOTICE_MS;
     this.enter();
   }
 
@@ -50,19 +62,30 @@ export class Watch extends Due {
     this.unanswered = 0;
   }
 
+  /** There is a new token, which is accepted until then. */
+  renew(expires: number): void {
+    this.expires = expires;
+    this.noticeAt = expires - EXPIRY_NOTICE_MS;
+    this.enter();
+  }
+
   stop(): void {
     this.stopped = true;
-    this.options.agenda.remove(this);
+    this.agenda.remove(this);
   }
 
   due(now: number): void {
-    const { watched, span } = this.options;
-    if (now >= span.expires) {
+    const { watched } = this;
+    if (now >= this.expires) {
       watched.expire();
       return;
     }
     const ages = now >= this.agedAt;
     if (ages) this.agedAt = Number.POSITIVE_INFINITY;
+    if (now >= this.noticeAt) {
+      this.noticeAt = Number.POSITIVE_INFINITY;
+      watched.expiring();
+    }
     if (now >= this.pingAt && !this.ask(now)) return;
     this.enter();
     if (ages) watched.age();
@@ -70,7 +93,7 @@ export class Watch extends Due {
 
   /** False: there is no life. */
   private ask(now: number): boolean {
-    const { intervalMs, watched } = this.options;
+    const { intervalMs, watched } = this;
     if (!this.reading) this.unanswered = 0;
     if (this.unanswered >= UNANSWERED) {
       watched.dead();
@@ -83,7 +106,8 @@ export class Watch extends Due {
   }
 
   private enter(): void {
-    if (!this.stopped)
-      this.options.agenda.enter(this, Math.min(this.pingAt, this.options.span.expires, this.agedAt));
+    if (this.stopped) return;
+    const { pingAt, expires, agedAt, noticeAt } = this;
+    this.agenda.enter(this, Math.min(pingAt, expires, agedAt, noticeAt));
   }
 }

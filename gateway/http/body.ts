@@ -6,7 +6,7 @@ import { parseJson } from '../../src/codec/json_text.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Exchange } from '../doors/door.js';
 import { parseContentType } from './accept.js';
-import { BodySource, clientLeft, isLarge, stalled } from './body_source.js';
+import { BodySource, clientLeft, isLarge, Pace, stalled } from './body_source.js';
 import { HttpError } from './error.js';
 import { bindHttpBody, type RawBody, rawBodiesOf } from './http_body.js';
 import { inflateChunks, inflateWhole, requestCoding } from './inflate.js';
@@ -21,6 +21,8 @@ export interface BodyLimits {
   readonly bytes: number;
   /** How long a client may send nothing in the middle of a message, in ms; 0 is for ever. */
   readonly stallMs: number;
+  /** What a client sends a second at least, once it has taken longer than that, in bytes; 0 is anything; default 0. */
+  readonly bytesPerSecond?: number;
 }
 
 type Format = 'json' | 'protobuf';
@@ -69,14 +71,18 @@ export function requireReadable(exchange: Exchange): void {
 }
 
 function tooLarge(limit: number): HttpError {
-  return new HttpError(Code.RESOURCE_EXHAUSTED, `body: larger than ${limit} bytes`, { http: 413 });
+  return new HttpError(Code.RESOURCE_EXHAUSTED, `body: larger than ${limit} bytes`, {
+    http: 413,
+    limit: 'body',
+  });
 }
 
 /**
  * The whole body, still encoded. Rejects with HttpError 413 as soon as it is known to exceed the limit, 408 when the
  * client stalls, and CANCELLED when it leaves.
  */
-export function readBody(request: IncomingMessage, { bytes, stallMs }: BodyLimits): Promise<Buffer> {
+export function readBody(request: IncomingMessage, limits: BodyLimits): Promise<Buffer> {
+  const { bytes, stallMs } = limits;
   const announced = Number(request.headers['content-length'] ?? 0);
   if (announced > bytes) return Promise.reject(tooLarge(bytes));
   // Whoever comes late hears of neither.
@@ -84,6 +90,8 @@ export function readBody(request: IncomingMessage, { bytes, stallMs }: BodyLimit
   if (request.destroyed) return Promise.reject(clientLeft());
   return new Promise((resolve, reject) => {
     const pieces = new Pieces();
+    const pace = new Pace(limits);
+    pace.wait();
     const timer = stallMs > 0 ? setTimeout(() => refuse(stalled(stallMs)), stallMs) : undefined;
     const settle = (): void => {
       clearTimeout(timer);
@@ -97,6 +105,8 @@ export function readBody(request: IncomingMessage, { bytes, stallMs }: BodyLimit
     const onData = (chunk: Buffer): void => {
       pieces.push(chunk);
       if (pieces.length > bytes) refuse(tooLarge(bytes));
+      else if (pace.came(chunk.length)) refuse(pace.tooSlow());
+      pace.wait();
       timer?.refresh();
     };
     const onEnd = (): void => {
@@ -188,7 +198,7 @@ function bindNth(bind: (value: Buffer) => Message, value: Buffer, index: number)
 
 function streamOf(exchange: Exchange, limits: BodyLimits): AsyncIterable<Message> {
   const { request, endpoint } = exchange;
-  const source = new BodySource(request, limits.stallMs);
+  const source = new BodySource(request, limits.stallMs, limits.bytesPerSecond);
   if (isLarge(request)) watchWhenIdle(exchange, () => source.watch());
   const limit = limits.bytes;
   const raw = rawBodiesOf(endpoint).request;

@@ -20,7 +20,57 @@ export function stalled(ms: number): HttpError {
   return new HttpError(Code.DEADLINE_EXCEEDED, `body: nothing more came for ${ms} ms`, {
     http: 408,
     headers: { connection: 'close' },
+    limit: 'body_timeout',
   });
+}
+
+interface PaceOptions {
+  /** How slow a client may be at first, in ms; 0 is for ever. */
+  readonly stallMs: number;
+  readonly bytesPerSecond?: number;
+}
+
+/** Whether a client sends a body fast enough: one byte now and then would keep the limit on silence from ever being reached. */
+export class Pace {
+  private readonly bytesPerSecond: number;
+  private readonly stallMs: number;
+  private bytes = 0;
+  private waitedMs = 0;
+  /** Since when it is waited for; undefined: it is not. */
+  private since: number | undefined;
+
+  constructor({ stallMs, bytesPerSecond = 0 }: PaceOptions) {
+    this.stallMs = stallMs;
+    this.bytesPerSecond = stallMs === 0 ? 0 : bytesPerSecond;
+  }
+
+  /** The client is waited for from now on. */
+  wait(): void {
+    if (this.bytesPerSecond > 0) this.since ??= performance.now();
+  }
+
+  /** So many bytes have come, and nobody waits until the next `wait`. Whether they came too slowly. */
+  came(bytes: number): boolean {
+    if (this.bytesPerSecond === 0) return false;
+    this.bytes += bytes;
+    if (this.since !== undefined) this.waitedMs += performance.now() - this.since;
+    this.since = undefined;
+    return this.waitedMs > this.stallMs && this.bytes < (this.bytesPerSecond * this.waitedMs) / 1000;
+  }
+
+  /** What has been so far is forgotten. */
+  restart(): void {
+    this.bytes = 0;
+    this.waitedMs = 0;
+  }
+
+  tooSlow(): HttpError {
+    return new HttpError(
+      Code.DEADLINE_EXCEEDED,
+      `body: it comes more slowly than ${this.bytesPerSecond} bytes a second`,
+      { http: 408, headers: { connection: 'close' }, limit: 'body_rate' },
+    );
+  }
 }
 
 export function clientLeft(): StatusError {
@@ -49,11 +99,16 @@ export class BodySource {
   private stallTimer: NodeJS.Timeout | undefined;
   private patienceTimer: NodeJS.Timeout | undefined;
 
+  private readonly pace: Pace;
+
   /** `stallMs`: how long the client may send nothing while it is waited for; 0 is for ever. */
   constructor(
     private readonly request: IncomingMessage,
     private readonly stallMs: number,
-  ) {}
+    bytesPerSecond?: number,
+  ) {
+    this.pace = new Pace({ stallMs, ...(bytesPerSecond !== undefined && { bytesPerSecond }) });
+  }
 
   /**
    * The next chunk, undefined at the end. Rejects with CANCELLED when the client leaves, with HttpError 408 when it stalls.
@@ -69,6 +124,8 @@ export class BodySource {
     if (this.ended) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       this.waiting = { resolve, reject };
+      if (mayRest) this.pace.restart();
+      else this.pace.wait();
       if (!mayRest && this.stallMs > 0) this.stallTimer = setTimeout(this.onStall, this.stallMs);
       this.start();
     });
@@ -127,7 +184,11 @@ export class BodySource {
   }
 
   private readonly onData = (chunk: Buffer): void => {
-    const { waiting } = this;
+    const { waiting, pace } = this;
+    if (pace.came(chunk.length)) {
+      this.fail(pace.tooSlow());
+      return;
+    }
     if (waiting !== undefined) {
       this.waiting = undefined;
       clearTimeout(this.stallTimer);

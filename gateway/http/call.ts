@@ -1,10 +1,11 @@
 /** From an HTTP exchange to a call and its answer: the part that all HTTP doors share. */
-import type { Call, Reply } from '../../src/call.js';
+import type { Call, Metadata, Reply } from '../../src/call.js';
 import { Code, StatusError } from '../../src/status.js';
 import type { Caller, Client, Exchange, Gateway, LiveCall } from '../doors/door.js';
 import { requestsOf } from './body.js';
 import { requestId } from './request.js';
 import { discardRest, sendError } from './send_error.js';
+import { hurry } from './write.js';
 
 /** Writes an accepted reply to the client. Rejects only while nothing has been written yet. */
 export type Respond = (reply: Reply, live: LiveCall) => Promise<void>;
@@ -14,13 +15,24 @@ function callOf(gateway: Gateway, exchange: Exchange, caller: Caller, signal: Ab
   return {
     id: caller.id,
     method: exchange.endpoint.method,
-    requests: requestsOf(exchange, { bytes: limits.bodyBytes, stallMs: timeouts.bodyMs }),
+    requests: requestsOf(exchange, {
+      bytes: limits.bodyBytes,
+      stallMs: timeouts.bodyMs,
+      bytesPerSecond: limits.bodyBytesPerSecond,
+    }),
     metadata: caller.metadata,
     principal: caller.principal,
+    peer: caller.peer,
     signal,
     deadline: caller.deadline,
     resume: exchange.resume?.cursor,
   };
+}
+
+const NO_METADATA: Metadata = Object.freeze({});
+
+function forgotten(): never {
+  throw new StatusError(Code.INTERNAL, 'the request was taken already');
 }
 
 /** One call on its exchange, from its request to its end: one object, since an idle stream holds it for hours. */
@@ -37,13 +49,24 @@ export class ServedCall implements LiveCall {
     exchange.response.on('close', this.onClose);
   }
 
-  /** Identifies the caller. Throws StatusError. */
-  begin(): Call {
+  /** Identifies the caller; a promise only when somebody has to be asked. Throws, or rejects with, StatusError. */
+  begin(): Call | Promise<Call> {
     const { gateway, exchange } = this;
     const caller = gateway.identify(exchange.request, exchange.endpoint);
+    return caller instanceof Promise ? caller.then((known) => this.beginAs(known)) : this.beginAs(caller);
+  }
+
+  private beginAs(caller: Caller): Call {
+    const { gateway, exchange } = this;
     this.call = callOf(gateway, exchange, caller, this.controller.signal);
     gateway.live.add(this);
     return this.call;
+  }
+
+  /** The service has all of it: what was asked is of no more use for as long as the stream lasts, which may be hours. */
+  forgetRequest(): void {
+    const { id, method, principal, signal, deadline } = this.call;
+    this.call = { id, method, requests: forgotten, metadata: NO_METADATA, principal, signal, deadline };
   }
 
   cancel(reason: StatusError): void {
@@ -70,6 +93,7 @@ export class ServedCall implements LiveCall {
     const { request, response } = this.exchange;
     response.off('close', this.onClose);
     this.gateway.live.delete(this);
+    hurry(response, this.gateway.config.timeouts.writeMs);
     if (!request.complete) discardRest(request);
   }
 
@@ -98,7 +122,9 @@ export class ServedCall implements LiveCall {
 export async function serveCall(gateway: Gateway, exchange: Exchange, respond: Respond): Promise<void> {
   const served = new ServedCall(gateway, exchange);
   try {
-    await respond(await gateway.invoke(served.begin()), served);
+    const begun = served.begin();
+    const call = begun instanceof Promise ? await begun : begun;
+    await respond(await gateway.invoke(call), served);
   } catch (thrown) {
     served.refused(thrown);
   } finally {

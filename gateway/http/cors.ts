@@ -14,7 +14,7 @@ export interface Cors {
   readonly preflight: (
     request: IncomingMessage,
     response: ServerResponse,
-    router: Router,
+    router: Pick<Router, 'match'>,
     path: string,
   ) => boolean;
 }
@@ -114,7 +114,11 @@ export function createCors({ origins, cors }: Pick<Config, 'origins' | 'cors'>):
 }
 
 /** The methods that a path serves, or undefined for an unknown one. A path that takes all methods serves the one that is `asked`. */
-function servedMethods(router: Router, path: string, asked: string): readonly string[] | undefined {
+function servedMethods(
+  router: Pick<Router, 'match'>,
+  path: string,
+  asked: string,
+): readonly string[] | undefined {
   const options = router.match('OPTIONS', path);
   if (options !== undefined && 'allow' in options) return options.allow;
   const found = router.match(asked, path);

@@ -1,11 +1,12 @@
 /** Sends each HTTP request to the door that it asks for, or answers that there is none. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { StatusError } from '../../src/status.js';
+import type { OwnEndpoints } from '../auth/endpoints.js';
 import type { Config } from '../config.js';
 import type { Exchange } from '../doors/door.js';
 import { negotiate, parseContentType } from './accept.js';
 import { createCors } from './cors.js';
-import { methodNotAllowed, notFound } from './error.js';
+import { methodNotAllowed, notFound, urlTooLong } from './error.js';
 import { rawBodiesOf } from './http_body.js';
 import { mountOf, replayed } from './mounted.js';
 import { cleanedPath, comparablePath } from './path.js';
@@ -13,6 +14,9 @@ import { readStreamRequest } from './resume.js';
 import { withoutSlashes } from './router.js';
 import { sendError } from './send_error.js';
 import type { Endpoint, Router, Table } from './table.js';
+
+/** The routes of our own endpoints. */
+const POST_ALONE: Pick<Router, 'match'> = { match: () => ({ allow: ['OPTIONS', 'POST'] }) };
 
 type Door = (exchange: Exchange) => Promise<void>;
 /** Calls back when its response is written: a promise for each stream costs more memory than the stream. */
@@ -23,10 +27,12 @@ export interface DispatchObserver {
   request(door: string, status: number): void;
   connection(door: string): () => void;
   refused(reason: string): void;
+  /** Something was refused since a limit was reached. */
+  limited?(error: StatusError): void;
 }
 
 export interface DispatchOptions {
-  readonly config: Pick<Config, 'http' | 'origins' | 'cors'>;
+  readonly config: Pick<Config, 'http' | 'origins' | 'cors' | 'limits'>;
   readonly table: () => Table;
   readonly rest: Door;
   readonly sse: StreamDoor;
@@ -36,7 +42,13 @@ export interface DispatchOptions {
     readonly paths: ReadonlySet<string>;
     readonly handle: (request: IncomingMessage, response: ServerResponse) => void;
   };
+  /** Answers before all routes too, also where others serve, and to pages of the allowed origins; default: nobody does. */
+  readonly own?: OwnEndpoints;
+  /** Takes out of a query what says who asks, and answers the rest; default: nothing does. */
+  readonly takeFromQuery?: (request: IncomingMessage, query: string) => string;
   readonly observer: DispatchObserver;
+  /** Counts what never becomes a call: throws StatusError for what is too much. Default: nobody does. */
+  readonly count?: ((request: IncomingMessage) => void) | undefined;
   /** Aborted when connections are no longer to be kept for further requests. */
   readonly draining: AbortSignal;
 }
@@ -134,8 +146,10 @@ function whole(exchange: Exchange, next: Next | undefined): Exchange {
 
 /** Serves one request; with `next`, a path that nobody here knows is left to it. Never throws. */
 export function createDispatch(options: DispatchOptions) {
-  const { config, table, rest, sse, poll, admin, observer, draining } = options;
+  const { config, table, rest, sse, poll, admin, own, observer, draining, count } = options;
+  const { takeFromQuery = (_request, query) => query } = options;
   const { http } = config;
+  const urlBytes = config.limits.urlBytes || Number.POSITIVE_INFINITY;
   const cors = createCors(config);
   const redirectsUnclean = http.uncleanPaths === 'redirect';
 
@@ -163,11 +177,32 @@ export function createDispatch(options: DispatchOptions) {
     else void serveOne(door, exchange);
   };
 
+  const serveOwn = (
+    { handle }: OwnEndpoints,
+    request: IncomingMessage,
+    response: ServerResponse,
+    path: string,
+  ): void => {
+    if (draining.aborted) response.shouldKeepAlive = false;
+    if (cors?.preflight(request, response, POST_ALONE, path)) return;
+    cors?.share(request, response);
+    response.once('close', () => observer.request('own', response.statusCode));
+    handle(request, response);
+  };
+
   const route = (request: IncomingMessage, response: ServerResponse, next: Next | undefined): void => {
-    const { path, query } = splitTarget(request.url ?? '/');
+    const { url = '/' } = request;
+    if (url.length > urlBytes) throw urlTooLong(urlBytes);
+    const { path, query: sent } = splitTarget(url);
+    const query = sent === '' ? sent : takeFromQuery(request, sent);
     const verb = request.method ?? 'GET';
     if (admin?.paths.has(path)) {
+      count?.(request);
       admin.handle(request, response);
+      return;
+    }
+    if (own?.paths.has(path)) {
+      serveOwn(own, request, response, path);
       return;
     }
     if (next !== undefined && !isWellFormed(path)) {
@@ -185,6 +220,7 @@ export function createDispatch(options: DispatchOptions) {
     const { router } = current;
     if (cors?.preflight(request, response, router, path)) return;
     const found = router.match(verb, path);
+    if (next === undefined && (found === undefined || !('match' in found))) count?.(request);
     if (found === undefined) {
       if (http.trailingSlash === 'redirect' && isRoute(router, verb, withoutSlashes(path))) {
         cors?.share(request, response);
@@ -211,6 +247,7 @@ export function createDispatch(options: DispatchOptions) {
     } catch (thrown) {
       const error = StatusError.from(thrown);
       observer.refused(error.row.name.toLowerCase());
+      observer.limited?.(error);
       cors?.share(request, response);
       sendError(response, error, { codec: table().codec, http });
     }

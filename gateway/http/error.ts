@@ -44,7 +44,15 @@ export function invalid(place: string, description: string, cause?: unknown): St
 
 /** RFC 6585 section 5. */
 export function headersTooLarge(message: string): HttpError {
-  return new HttpError(Code.RESOURCE_EXHAUSTED, message, { http: 431 });
+  return new HttpError(Code.RESOURCE_EXHAUSTED, message, { http: 431, limit: 'headers' });
+}
+
+/** RFC 9110 section 15.5.15. */
+export function urlTooLong(limit: number): HttpError {
+  return new HttpError(Code.RESOURCE_EXHAUSTED, `url: longer than ${limit} bytes`, {
+    http: 414,
+    limit: 'url',
+  });
 }
 
 /** The HTTP status a client sees for this error. */

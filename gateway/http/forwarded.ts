@@ -33,6 +33,11 @@ function addresses(request: IncomingMessage, hops: number): string[] {
   return chain;
 }
 
+/** The client, as the outermost trusted proxy has seen it; undefined for a connection that has no address, or has none any more. */
+export function clientAddress(request: IncomingMessage, hops: number): string | undefined {
+  return addresses(request, hops)[0];
+}
+
 /** What the outermost trusted proxy said: of a list one entry for each proxy, of a single value that one. */
 function saidByOutermost(header: string | readonly string[] | undefined, hops: number): string | undefined {
   if (hops === 0) return undefined;
@@ -46,7 +51,8 @@ export function hostOf({ headers }: IncomingMessage, hops: number): string | und
   return said !== undefined && HOST.test(said) ? said : headers.host;
 }
 
-function protoOf({ headers, socket }: IncomingMessage, hops: number): string {
+/** `http` or `https`, as the client asked, as far as the trusted proxies tell. */
+export function protoOf({ headers, socket }: IncomingMessage, hops: number): string {
   const said = saidByOutermost(headers['x-forwarded-proto'], hops)?.toLowerCase();
   if (said === 'http' || said === 'https') return said;
   return (socket as TLSSocket).encrypted === true ? 'https' : 'http';

@@ -48,6 +48,7 @@ export function requestCoding({ headers }: IncomingMessage): RequestCoding | und
 function tooLarge(limit: number): HttpError {
   return new HttpError(Code.RESOURCE_EXHAUSTED, `body: larger than ${limit} bytes when it is inflated`, {
     http: 413,
+    limit: 'inflated',
   });
 }
 

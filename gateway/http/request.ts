@@ -1,15 +1,16 @@
 /** Reads the caller from an HTTP request: request id, principal, metadata and deadline. */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
-import { ANONYMOUS, type Principal } from '../../src/principal.js';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Principal } from '../../src/principal.js';
 import type { StatusError } from '../../src/status.js';
+import type { Authenticate } from '../auth/auth.js';
+import { withoutCookie } from '../auth/sources.js';
 import type { Config } from '../config.js';
 import type { Caller } from '../doors/door.js';
 import { invalid } from './error.js';
 import { forwardedOf } from './forwarded.js';
 import { metadataFrom } from './headers.js';
 import type { Endpoint } from './table.js';
-import { parseAuthorization } from './token.js';
 
 const REQUEST_ID = /^[\w.~:+/=@-]{1,128}$/;
 const GRPC_TIMEOUT = /^(\d{1,8})([HMSmun])$/;
@@ -77,26 +78,45 @@ export function effectiveTimeout(
 
 export interface RequestReaderOptions {
   readonly config: Config;
-  /** Throws StatusError UNAUTHENTICATED. */
-  readonly verify: (token: string) => Principal;
+  readonly authenticate: Authenticate;
 }
 
 /** The `identify` of a Gateway: see gateway/doors/door.ts for what it answers and throws. */
-export function createRequestReader({ config, verify }: RequestReaderOptions) {
-  const { trustedHops } = config;
+export function createRequestReader({ config, authenticate }: RequestReaderOptions) {
+  const { trustedHops, auth } = config;
   const rules = { naming: config.http.headers, behindProxy: trustedHops > 0 };
-  return (request: IncomingMessage, endpoint: Endpoint | undefined, token?: string): Caller => {
+  /** A cookie that holds a token is spent here: a service could use it as its caller. */
+  const passedOn = (headers: IncomingHttpHeaders): IncomingHttpHeaders => {
+    if (auth.cookie === undefined || headers.cookie === undefined) return headers;
+    const { cookie, ...others } = headers;
+    const rest = withoutCookie(cookie, auth.cookie);
+    return rest === undefined ? others : { ...others, cookie: rest };
+  };
+  const callerOf = (
+    request: IncomingMessage,
+    endpoint: Endpoint | undefined,
+    principal: Principal,
+  ): Caller => {
     const { headers } = request;
-    const bearer = token ?? parseAuthorization(headers.authorization);
     const timeout = effectiveTimeout(timeoutFrom(headers), endpoint, config.timeouts);
     return {
       id: requestId(headers['x-request-id']),
-      principal: bearer === undefined ? ANONYMOUS : verify(bearer),
+      principal,
       metadata: Object.assign(
-        metadataFrom(headers, config.limits.headerBytes, rules),
+        metadataFrom(passedOn(headers), config.limits.headerBytes, rules),
         forwardedOf(request, trustedHops),
       ),
       deadline: timeout === undefined ? undefined : Date.now() + timeout,
     };
+  };
+  return (
+    request: IncomingMessage,
+    endpoint: Endpoint | undefined,
+    token?: string,
+  ): Caller | Promise<Caller> => {
+    const principal = authenticate(request, endpoint, token);
+    return principal instanceof Promise
+      ? principal.then((found) => callerOf(request, endpoint, found))
+      : callerOf(request, endpoint, principal);
   };
 }

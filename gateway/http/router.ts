@@ -1,24 +1,15 @@
-/** Routes a raw request path: per HTTP method a trie of templates, in which literals go before `*` before `**`. */
+/** Routes a raw request path: per HTTP method a trie of templates, and one for each verb. */
 import { type ContractProblem, printProblem } from '../../src/contract/contract.js';
 import type { HttpRule } from '../../src/method.js';
 import { HTTP_DEFAULTS, type HttpOptions } from '../profile.js';
 import { comparablePath, decodeSegment, decodeSegments, decodeUnreservedSegments } from './path.js';
 import type { Endpoint, Match, Router } from './table.js';
 import { shapeOf, type Template } from './template.js';
+import { NONE, TrieBuilder } from './trie.js';
 
 export interface Route {
   readonly endpoint: Endpoint;
   readonly template: Template;
-}
-
-/** Where a template ends in a trie: what it leads to and what it captures. */
-interface Leaf {
-  readonly endpoint: Endpoint;
-  readonly captures: readonly Capture[];
-  /** Where the order of declaration decides, the lowest goes first. */
-  readonly rank: number;
-  /** The answer of a route without variables, which is always the same one. */
-  readonly fixed: Match | undefined;
 }
 
 /** The part of a path that one variable takes, in segments. */
@@ -29,32 +20,13 @@ interface Capture {
   readonly decode: (raw: string) => string;
 }
 
-interface Node {
-  /** Undefined while there are none: an empty map is memory that every lookup has to fetch. */
-  literals: Map<string, Node> | undefined;
-  star: Node | undefined;
-  /** A template that ends here. */
-  end: Leaf | undefined;
-  /** A template that ends here in `**`. */
-  rest: Leaf | undefined;
-}
-
-/** The templates of one HTTP method. Those with a verb have a trie for each verb. */
-interface Trie {
-  readonly plain: Node;
-  readonly verbs: Map<string, Node>;
+/** The tries of one HTTP method: its routes without a verb, and those of each verb. */
+interface Roots {
+  readonly plain: number;
+  readonly verbs: Map<string, number>;
 }
 
 export type RouterOptions = Pick<HttpOptions, 'precedence' | 'verbs' | 'multiSegment' | 'trailingSlash'>;
-
-/** How the tries of one router are searched. */
-interface Search {
-  readonly find: (node: Node, path: string, start: number, end: number) => Leaf | undefined;
-  /** Whether a route without a verb may outrank one with it. */
-  readonly byRank: boolean;
-  /** Verbs that are never part of a segment. */
-  readonly reserved: ReadonlySet<string>;
-}
 
 const DECODERS: Readonly<Record<HttpOptions['multiSegment'], Capture['decode']>> = {
   'except-slash': decodeSegments,
@@ -115,27 +87,42 @@ export function createRouter(
   routes: readonly Route[],
   { precedence, verbs, multiSegment, trailingSlash }: RouterOptions = HTTP_DEFAULTS,
 ): Router {
-  const tries = new Map<string, Trie>();
-  const leaves = createLeaves(DECODERS[multiSegment]);
-  for (const [index, route] of routes.entries()) {
-    insert(tries, route, leaves(route, precedence === 'last' ? -index : index));
+  const ranks =
+    precedence === 'specific'
+      ? undefined
+      : Int32Array.from(routes, (_, index) => (precedence === 'last' ? -index : index));
+  const { roots, tries } = plant(routes, ranks);
+  const answers = createAnswers(routes, DECODERS[multiSegment]);
+  const reserved = new Set(verbs === 'reserved' ? routes.map(({ template }) => template.verb) : []);
+
+  function lookup(of: Roots | undefined, { raw, key, colon }: Place): Match | undefined {
+    if (of === undefined) return undefined;
+    let withVerb = NONE;
+    if (colon !== -1 && (of.verbs.size > 0 || reserved.size > 0)) {
+      const verb = key.slice(colon + 1);
+      const root = of.verbs.get(verb);
+      if (root !== undefined) withVerb = tries.find(root, key, 1, colon);
+      const isDecided = reserved.has(verb) || (withVerb !== NONE && ranks === undefined);
+      if (isDecided) return withVerb === NONE ? undefined : answers(withVerb, raw, raw.lastIndexOf(':'));
+    }
+    const plain = tries.find(of.plain, key, key === '/' ? 2 : 1, key.length);
+    if (withVerb !== NONE && (plain === NONE || (ranks?.[withVerb] ?? 0) < (ranks?.[plain] ?? 0))) {
+      return answers(withVerb, raw, raw.lastIndexOf(':'));
+    }
+    return plain === NONE ? undefined : answers(plain, raw, raw.length);
   }
-  const search: Search = {
-    find: precedence === 'specific' ? find : findByRank,
-    byRank: precedence !== 'specific',
-    reserved: new Set(verbs === 'reserved' ? routes.map(({ template }) => template.verb) : []),
-  };
+
   const strip = trailingSlash === 'strip';
-  const any = tries.get(ANY);
-  const get = tries.get('GET');
+  const any = roots.get(ANY);
+  const get = roots.get('GET');
 
   function match(verb: string, path: string): ReturnType<Router['match']> {
     const place = placeOf(strip ? withoutSlashes(path) : path);
     if (place === undefined) return undefined;
     const found =
-      lookup(search, tries.get(verb), place) ??
-      (verb === 'HEAD' ? lookup(search, get, place) : undefined) ??
-      lookup(search, any, place);
+      lookup(roots.get(verb), place) ??
+      (verb === 'HEAD' ? lookup(get, place) : undefined) ??
+      lookup(any, place);
     if (found !== undefined) return { match: found };
     const allow = allowed(place);
     return allow.length === 0 ? undefined : { allow };
@@ -143,8 +130,8 @@ export function createRouter(
 
   function allowed(place: Place): string[] {
     const verbs = new Set<string>();
-    for (const [verb, trie] of tries) {
-      if (lookup(search, trie, place) !== undefined) verbs.add(verb);
+    for (const [verb, of] of roots) {
+      if (lookup(of, place) !== undefined) verbs.add(verb);
     }
     if (verbs.size === 0) return [];
     if (verbs.has('GET')) verbs.add('HEAD');
@@ -155,8 +142,8 @@ export function createRouter(
     const place = placeOf(strip ? withoutSlashes(path) : path);
     if (place === undefined) return undefined;
     let best: Match | undefined;
-    for (const trie of tries.values()) {
-      const found = lookup(search, trie, place);
+    for (const of of roots.values()) {
+      const found = lookup(of, place);
       if (found && (!best || handshakeRank(found.endpoint) < handshakeRank(best.endpoint))) best = found;
     }
     return best;
@@ -172,27 +159,16 @@ function handshakeRank({ method, rule }: Endpoint): number {
   return kind * 2 + (rule.verb === 'GET' ? 0 : 1);
 }
 
-function createNode(): Node {
-  return { literals: undefined, star: undefined, end: undefined, rest: undefined };
-}
-
-function insert(tries: Map<string, Trie>, { endpoint, template }: Route, leaf: Leaf): void {
-  const trie = child(tries, endpoint.rule.verb, () => ({ plain: createNode(), verbs: new Map() }));
-  let node = template.verb === '' ? trie.plain : child(trie.verbs, template.verb, createNode);
-  for (const segment of template.segments) {
-    if (segment === '**') {
-      node.rest ??= leaf;
-      return;
-    }
-    if (segment === '*') {
-      node.star ??= createNode();
-      node = node.star;
-    } else {
-      node.literals ??= new Map();
-      node = child(node.literals, segment, createNode);
-    }
+/** The number of a route is that of its leaf. */
+function plant(routes: readonly Route[], ranks: Int32Array | undefined) {
+  const roots = new Map<string, Roots>();
+  const builder = new TrieBuilder();
+  for (const [leaf, { endpoint, template }] of routes.entries()) {
+    const of = child(roots, endpoint.rule.verb, () => ({ plain: builder.root(), verbs: new Map() }));
+    const root = template.verb === '' ? of.plain : child(of.verbs, template.verb, () => builder.root());
+    builder.insert(root, template.segments, leaf);
   }
-  node.end ??= leaf;
+  return { roots, tries: builder.build(ranks) };
 }
 
 function child<T>(map: Map<string, T>, key: string, create: () => T): T {
@@ -203,20 +179,27 @@ function child<T>(map: Map<string, T>, key: string, create: () => T): T {
   return created;
 }
 
-/** Makes leaves. Those that capture alike share what says so: of thousands of routes, few differ in that. */
-function createLeaves(decode: Capture['decode']): (route: Route, rank: number) => Leaf {
-  const shared = new Map<string, readonly Capture[]>();
-  return ({ endpoint, template }, rank) => {
-    const { segments, variables } = template;
-    const several = endpoint.rule.fullyDecode ? decodeSegment : decode;
-    const captures = variables.map(({ from, to }): Capture => {
-      const open = segments[to - 1] === '**';
-      return { from, to: open ? Infinity : to, decode: open || to - from > 1 ? several : decodeSegment };
-    });
+/** What a leaf answers for a raw path up to `end`. Of thousands of routes few differ in what they capture, and those share what says so. */
+function createAnswers(routes: readonly Route[], decode: Capture['decode']) {
+  const shared = new Map<string, number>();
+  const kinds: (readonly Capture[])[] = [];
+  const kindOf = Uint16Array.from(routes, ({ endpoint, template }) => {
+    const captures = capturesOf(template, endpoint.rule.fullyDecode ? decodeSegment : decode);
     const key = captures.map(({ from, to, decode: { name } }) => `${from}-${to} ${name}`).join();
-    const fixed = captures.length === 0 ? { endpoint, variables: [] } : undefined;
-    return { endpoint, captures: child(shared, key, () => captures), rank, fixed };
-  };
+    return child(shared, key, () => kinds.push(captures) - 1);
+  });
+  const endpoints = routes.map(({ endpoint }) => endpoint);
+  return (leaf: number, raw: string, end: number): Match => ({
+    endpoint: endpoints[leaf] as Endpoint,
+    variables: capture(kinds[kindOf[leaf] as number] as readonly Capture[], raw, end),
+  });
+}
+
+function capturesOf({ segments, variables }: Template, several: Capture['decode']): readonly Capture[] {
+  return variables.map(({ from, to }) => {
+    const open = segments[to - 1] === '**';
+    return { from, to: open ? Infinity : to, decode: open || to - from > 1 ? several : decodeSegment };
+  });
 }
 
 /** `/v1/orders//` is `/v1/orders`; the root keeps its slash. */
@@ -234,73 +217,23 @@ function placeOf(raw: string): Place | undefined {
   return { raw, key, colon: colon > key.lastIndexOf('/') + 1 ? colon : -1 };
 }
 
-function lookup(search: Search, trie: Trie | undefined, { raw, key, colon }: Place): Match | undefined {
-  if (trie === undefined) return undefined;
-  let withVerb: Leaf | undefined;
-  if (colon !== -1 && (trie.verbs.size > 0 || search.reserved.size > 0)) {
-    const verb = key.slice(colon + 1);
-    const root = trie.verbs.get(verb);
-    withVerb = root && search.find(root, key, 1, colon);
-    const isDecided = search.reserved.has(verb) || (withVerb !== undefined && !search.byRank);
-    if (isDecided) return withVerb && matchOf(withVerb, raw, raw.lastIndexOf(':'));
-  }
-  const plain = search.find(trie.plain, key, key === '/' ? 2 : 1, key.length);
-  if (withVerb !== undefined && (plain === undefined || withVerb.rank < plain.rank)) {
-    return matchOf(withVerb, raw, raw.lastIndexOf(':'));
-  }
-  return plain && matchOf(plain, raw, raw.length);
-}
+const NOTHING: readonly string[] = [];
 
-/**
- * The best leaf below `node` for the segments of `path` from index `start` to `end`; `start` lies behind `end` when
- * none is left. A node is visited at most once for a path, so that backtracking is bounded by the trie.
- */
-function find(node: Node, path: string, start: number, end: number): Leaf | undefined {
-  if (start > end) return node.end ?? node.rest;
-  const slash = path.indexOf('/', start);
-  const stop = slash === -1 ? end : slash;
-  const literal = node.literals?.get(path.slice(start, stop));
-  return (
-    (literal && find(literal, path, stop + 1, end)) ??
-    (node.star && find(node.star, path, stop + 1, end)) ??
-    node.rest
-  );
-}
-
-/** The leaf with the lowest rank of all below `node` that match. */
-function findByRank(node: Node, path: string, start: number, end: number): Leaf | undefined {
-  if (start > end) return lower(node.end, node.rest);
-  const slash = path.indexOf('/', start);
-  const stop = slash === -1 ? end : slash;
-  const literal = node.literals?.get(path.slice(start, stop));
-  const below = lower(
-    literal && findByRank(literal, path, stop + 1, end),
-    node.star && findByRank(node.star, path, stop + 1, end),
-  );
-  return lower(below, node.rest);
-}
-
-function lower(a: Leaf | undefined, b: Leaf | undefined): Leaf | undefined {
-  if (a === undefined || b === undefined) return a ?? b;
-  return a.rank <= b.rank ? a : b;
-}
-
-function matchOf(leaf: Leaf, raw: string, end: number): Match {
-  return leaf.fixed ?? capture(leaf, raw, end);
-}
-
-function capture({ endpoint, captures }: Leaf, raw: string, end: number): Match {
-  const variables: string[] = [];
+function capture(captures: readonly Capture[], raw: string, end: number): readonly string[] {
+  if (captures.length === 0) return NOTHING;
+  // Of the right length at once: a stream keeps it for hours.
+  const variables = new Array<string>(captures.length);
   let index = 0;
   let at = 1;
-  for (const { from, to, decode } of captures) {
+  for (let number = 0; number < captures.length; number++) {
+    const { from, to, decode } = captures[number] as Capture;
     for (; index < from; index++) at = next(raw, at, end);
     const start = at;
     if (to === Infinity) at = end + 1;
     else for (; index < to; index++) at = next(raw, at, end);
-    variables.push(decode(raw.slice(start, at - 1)));
+    variables[number] = decode(raw.slice(start, at - 1));
   }
-  return { endpoint, variables };
+  return variables;
 }
 
 /** Where the segment after the one at `at` begins; behind `end` when there is none. */

@@ -3,11 +3,14 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import type { Codec } from '../../src/codec/codec.js';
 import { readRetryDelay } from '../../src/details.js';
 import { AccessError } from '../../src/policy/authorize.js';
+import { LimitError } from '../../src/policy/limit.js';
 import { Code, type StatusError } from '../../src/status.js';
+import { hasHiddenCredential } from '../auth/sources.js';
 import type { UpstreamConfig } from '../config.js';
 import { HttpError, httpStatus } from './error.js';
 import { type ErrorConfig, printError, shapeFor, statusInShape } from './error_body.js';
 import { addVary, chosenStatus } from './headers.js';
+import { rateLimitHeaders } from './rate_headers.js';
 import { requestId } from './request.js';
 import { headOf } from './trailers.js';
 
@@ -76,6 +79,7 @@ function addRefusal(headers: OutgoingHttpHeaders, error: StatusError, request: I
   const delay = readRetryDelay(error.details);
   // RFC 9110 section 10.2.3: whole seconds.
   if (delay !== undefined) headers['retry-after'] = String(Math.max(1, Math.ceil(delay / 1000)));
+  if (error instanceof LimitError) Object.assign(headers, rateLimitHeaders(error));
   if (error instanceof HttpError) Object.assign(headers, error.headers);
 }
 
@@ -94,8 +98,9 @@ function challengeOf(error: StatusError, request: IncomingMessage): string | und
   return `Bearer error="insufficient_scope", ${description}${scope === '' ? '' : `, scope="${scope}"`}`;
 }
 
-function hasBearer({ headers }: IncomingMessage): boolean {
-  const { authorization, 'sec-websocket-protocol': protocols } = headers;
+function hasBearer(request: IncomingMessage): boolean {
+  const { authorization, 'sec-websocket-protocol': protocols } = request.headers;
+  if (hasHiddenCredential(request)) return true;
   return /^bearer\b/i.test(authorization ?? '') || protocols?.includes('bearer.') === true;
 }
 

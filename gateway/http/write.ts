@@ -31,3 +31,18 @@ export function cut(response: ServerResponse): void {
   }
   response.destroy();
 }
+
+/**
+ * The answer is written, but for what the client has not taken yet: from now on it takes a part of it every `ms`, or is cut off; 0 is never. The rest
+ * of a large answer would else be held for as long as the client likes.
+ */
+export function hurry(response: ServerResponse, ms: number): void {
+  const { socket } = response;
+  if (ms === 0 || socket === null || socket.writableLength === 0) return;
+  // Node looks whether anything has left since, and destroys a connection on which nobody listens to its timeout.
+  socket.setTimeout(ms);
+  response.once('finish', () => {
+    // With a time for idle connections, Node has just set that.
+    if (socket.timeout === ms) socket.setTimeout(0);
+  });
+}

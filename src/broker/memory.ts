@@ -15,6 +15,7 @@ import {
   type Retention,
   type Tail,
 } from './broker.js';
+import { MemoryBudget } from './memory_budget.js';
 import { MemoryLog } from './memory_log.js';
 import { createMemoryMembers } from './memory_members.js';
 import { createStates } from './states.js';
@@ -22,7 +23,16 @@ import { createStates } from './states.js';
 /** How often logs are looked through for what has aged, and marks for what is to be forgotten. */
 const TIDY_MS = 15_000;
 
-export function createMemoryBroker(): Broker {
+/** Of all logs together. */
+const LOG_BYTES = 256 * 1024 * 1024;
+
+export interface MemoryBrokerOptions {
+  /** What all logs may take together, each with at least its newest entry; default 256 MiB. What is over is dropped as what has aged is. */
+  readonly logBytes?: number;
+}
+
+export function createMemoryBroker({ logBytes = LOG_BYTES }: MemoryBrokerOptions = {}): Broker {
+  const budget = new MemoryBudget(logBytes);
   const spaces = new Map<string, MemoryLogs>();
   const leases = new Map<string, AbortController>();
   const marks = new Map<string, { readonly value: number; readonly until: number }>();
@@ -42,7 +52,7 @@ export function createMemoryBroker(): Broker {
     kind: 'memory',
     shared: false,
     logs(space, retention) {
-      const logs = spaces.get(space) ?? new MemoryLogs(retention, open);
+      const logs = spaces.get(space) ?? new MemoryLogs(retention, budget, open);
       spaces.set(space, logs);
       return logs;
     },
@@ -81,6 +91,7 @@ export function createMemoryBroker(): Broker {
       clearInterval(tidy);
       for (const lost of leases.values()) lost.abort(new BrokerError('the broker is closed'));
       for (const held of [spaces, leases, marks, secrets]) held.clear();
+      budget.clear();
       states.set('closed');
     },
   };
@@ -89,12 +100,14 @@ export function createMemoryBroker(): Broker {
 class MemoryLogs implements Logs {
   readonly #logs = new Map<string, MemoryLog>();
   readonly #retention: Retention;
+  readonly #budget: MemoryBudget;
   readonly #open: () => void;
 
   /** @param open throws once the broker is closed. */
-  constructor(retention: Retention, open: () => void) {
+  constructor(retention: Retention, budget: MemoryBudget, open: () => void) {
     checkRetention(retention);
     this.#retention = retention;
+    this.#budget = budget;
     this.#open = open;
   }
 
@@ -107,13 +120,13 @@ class MemoryLogs implements Logs {
   async read(name: string, options: ReadOptions): Promise<Page> {
     this.#open();
     checkRead(options);
-    const log = this.#logs.get(name) ?? new MemoryLog(this.#retention);
+    const log = this.#logs.get(name) ?? new MemoryLog(this.#retention, this.#budget);
     return log.read(options);
   }
 
   async tail(name: string): Promise<Tail> {
     this.#open();
-    const log = this.#logs.get(name) ?? new MemoryLog(this.#retention);
+    const log = this.#logs.get(name) ?? new MemoryLog(this.#retention, this.#budget);
     return log.tail();
   }
 
@@ -135,7 +148,7 @@ class MemoryLogs implements Logs {
   }
 
   #named(name: string): MemoryLog {
-    const log = this.#logs.get(name) ?? new MemoryLog(this.#retention);
+    const log = this.#logs.get(name) ?? new MemoryLog(this.#retention, this.#budget);
     this.#logs.set(name, log);
     return log;
   }

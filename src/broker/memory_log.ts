@@ -14,6 +14,7 @@ import {
   type Retention,
   type Tail,
 } from './broker.js';
+import type { MemoryBudget, Spender } from './memory_budget.js';
 
 /** A log without entries and followers is forgotten after this long: its next append begins a new epoch. */
 const FORGOTTEN_MS = 24 * 3_600_000;
@@ -23,7 +24,7 @@ interface KeptKey {
   readonly at: number;
 }
 
-export class MemoryLog {
+export class MemoryLog implements Spender {
   readonly followers = new Set<Follower>();
   #epoch: string | undefined;
   #last: Position = { offset: 0, nonce: 0 };
@@ -37,7 +38,11 @@ export class MemoryLog {
   /** Appended and not yet told. */
   #untold: Entry[] = [];
 
-  constructor(readonly retention: Retention) {}
+  /** @param budget of all logs together */
+  constructor(
+    readonly retention: Retention,
+    private readonly budget: MemoryBudget,
+  ) {}
 
   /** Now, so that what has aged is not in it. */
   tail(): Tail {
@@ -60,6 +65,7 @@ export class MemoryLog {
     const positions = entries.map((entry) => this.#push(entry));
     if (key !== undefined) this.#keys.set(key, { position: this.#last, at: this.#lastAt });
     this.#dropSurplus();
+    this.budget.settle(this);
     return { epoch, positions, duplicate: false };
   }
 
@@ -95,11 +101,20 @@ export class MemoryLog {
       this.#dropOldest(oldest);
       oldest = this.#oldest();
     }
+    if (this.#oldest() === undefined) this.budget.forget(this);
     return (
       this.#oldest() === undefined &&
       this.followers.size === 0 &&
       now > this.#lastAt + this.retention.ageMs + FORGOTTEN_MS
     );
+  }
+
+  /** The newest entry stays: those who follow have not heard of it yet. */
+  dropOne(): boolean {
+    const oldest = this.#oldest();
+    if (oldest === undefined || oldest.offset === this.#last.offset) return false;
+    this.#dropOldest(oldest);
+    return true;
   }
 
   get #first(): number {
@@ -143,6 +158,7 @@ export class MemoryLog {
     this.#last = { offset: entry.offset, nonce };
     this.#entries.push(entry);
     this.#bytes += data.length;
+    this.budget.take(data.length);
     this.#tell(entry);
     return this.#last;
   }
@@ -159,6 +175,7 @@ export class MemoryLog {
 
   #dropOldest({ data }: Entry): void {
     this.#bytes -= data.length;
+    this.budget.give(data.length);
     this.#entries[this.#head++] = undefined;
     if (this.#head * 2 < this.#entries.length) return;
     this.#entries = this.#entries.slice(this.#head);

@@ -11,6 +11,8 @@ export interface OpenOptions {
   readonly waitMs?: number;
   /** How long a server may take to answer a call, at least 100 ms; default 3 s. */
   readonly callMs?: number;
+  /** What all logs of `memory` may take together, in bytes; default 256 MiB. */
+  readonly logBytes?: number;
 }
 
 interface Opening {
@@ -25,7 +27,7 @@ interface Opening {
  * is, and every call rejects until then.
  */
 export async function openBroker(url: string | undefined, options: OpenOptions = {}): Promise<Broker> {
-  if (url === undefined || url === 'memory') return createMemoryBroker();
+  if (url === undefined || url === 'memory') return createMemoryBroker(options);
   const { broker, first } = await open(url, options.callMs ?? CALL_MS);
   let timer: NodeJS.Timeout | undefined;
   const enough = new Promise<void>((resolve) => {

@@ -1,8 +1,9 @@
 /** google.api.http and tidegate.v1 options of a method, read from the bytes of its options and checked. */
 import type { MethodOptions } from '@bufbuild/protobuf/wkt';
 import type { Access, HttpRule, StreamOptions } from '../method.js';
+import { ANY_TOKEN, readAccess } from './access_option.js';
 import { readStream } from './annotations_stream.js';
-import { numberOf, partsOf, textOf, type WireField } from './wire.js';
+import { partsOf, textOf, type WireField } from './wire.js';
 
 /** Field numbers in google.protobuf.MethodOptions. */
 export const OPTION = { http: 72295728, access: 51801, stream: 51802 } as const;
@@ -40,11 +41,9 @@ export function readAnnotations(options: MethodOptions | undefined, report: Repo
   };
   return {
     routes: read('http', (fields) => readRoutes(fields, report)) ?? [],
-    access: read('access', (fields) => readAccess(fields, report)) ?? {
-      public: false,
-      permissions: [],
-      roles: [],
-    },
+    access:
+      read('access', (fields) => readAccess(fields, (problem) => report(problem, OPTION_NAME.access))) ??
+      ANY_TOKEN,
     stream: read('stream', (fields) => readStream(fields, (problem) => report(problem, OPTION_NAME.stream))),
   };
 }
@@ -97,27 +96,4 @@ function readCustom(field: WireField): [string, string] {
     return (last && textOf(last)) ?? '';
   };
   return [text(1), text(2)];
-}
-
-/** Access { public = 1; permissions = 2; roles = 3 }. */
-function readAccess(fields: readonly WireField[], report: ReportAnnotation): Access {
-  const texts = (no: number) => fields.filter((field) => field.no === no).map((field) => textOf(field) ?? '');
-  const open = fields.findLast((field) => field.no === 1);
-  const access: Access = {
-    public: open !== undefined && numberOf(open) !== 0,
-    permissions: texts(2),
-    roles: texts(3),
-  };
-  checkAccess(access, report);
-  return access;
-}
-
-/** Reports what no option may say, wherever it stands. */
-export function checkAccess(access: Access, report: ReportAnnotation): void {
-  const names = [...access.permissions, ...access.roles];
-  if (access.public && names.length > 0) {
-    const problem = 'public contradicts permissions and roles: whoever has no token has none of them';
-    report(problem, OPTION_NAME.access);
-  }
-  if (names.includes('')) report('a permission or role is empty', OPTION_NAME.access);
 }

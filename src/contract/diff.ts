@@ -1,6 +1,7 @@
 /** What a new contract changes for those who call the old one, and what of it breaks them. */
 import type { DescEnum, DescField, DescMessage } from '@bufbuild/protobuf';
-import type { Access, HttpRule, Method } from '../method.js';
+import type { Access, ClaimBinding, HttpRule, Method } from '../method.js';
+import { printAccess } from './access_option.js';
 import type { Contract } from './contract.js';
 import { diffStreams } from './diff_stream.js';
 
@@ -63,8 +64,8 @@ function diffMethod(before: Method, after: Method): ContractChange[] {
   changes.push(...diffRoutes(before, after));
   compare(
     'access',
-    printAccess(before.access),
-    printAccess(after.access),
+    printSorted(before.access),
+    printSorted(after.access),
     tightens(before.access, after.access),
   );
   for (const { what, from, to, breaking } of diffStreams(before.stream, after.stream))
@@ -108,11 +109,14 @@ function diffRoute({ name }: Method, before: HttpRule, after: HttpRule): Contrac
     }));
 }
 
-function printAccess({ public: open, permissions, roles }: Access): string {
-  if (open) return 'public';
-  const rights = [...permissions].sort();
-  if (roles.length > 0) rights.push(`role ${[...roles].sort().join(' or ')}`);
-  return rights.length === 0 ? 'any token' : rights.join(' and ');
+/** The same for lists in another order. */
+function printSorted(access: Access): string {
+  return printAccess({
+    ...access,
+    permissions: [...access.permissions].sort(),
+    roles: [...access.roles].sort(),
+    bind: [...(access.bind ?? [])].sort((a, b) => (a.field < b.field ? -1 : 1)),
+  });
 }
 
 /** Whether somebody who could call may no longer. */
@@ -123,7 +127,17 @@ function tightens(before: Access, after: Access): boolean {
   const losesRole =
     after.roles.length > 0 &&
     (before.roles.length === 0 || before.roles.some((role) => !after.roles.includes(role)));
-  return asksMore || losesRole;
+  return asksMore || losesRole || bindsMore(before, after);
+}
+
+/** Whether a field has to hold something that it need not have held, for somebody for whom it need not. */
+function bindsMore({ bind: before = [] }: Access, { bind: after = [] }: Access): boolean {
+  const isWeaker = (old: ClaimBinding, { field, claim, unless, firstOnly }: ClaimBinding) =>
+    old.field === field &&
+    old.claim === claim &&
+    old.unless.every((permission) => unless.includes(permission)) &&
+    (firstOnly === true || old.firstOnly !== true);
+  return after.some((binding) => !before.some((old) => isWeaker(old, binding)));
 }
 
 function diffTypes(before: Contract, after: Contract): ContractChange[] {

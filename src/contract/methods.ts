@@ -2,6 +2,7 @@
 import type { DescMethod, DescService, FileRegistry } from '@bufbuild/protobuf';
 import { MethodOptionsSchema } from '@bufbuild/protobuf/wkt';
 import { type Method, STREAM_DEFAULTS } from '../method.js';
+import { checkBindings } from './access_option.js';
 import { OPTION, OPTION_NAME, readAnnotations } from './annotations.js';
 import type { ContractProblem } from './contract.js';
 import type { Merged } from './merge.js';
@@ -30,7 +31,15 @@ export function readMethods(types: FileRegistry, merged: Merged, context: Method
       const override = context.overrides(full);
       const annotations = { ...readAnnotations(ownOptions(method, types, override), report), ...override };
       const at = override.streamSource ?? source;
-      const { stream, routes } = annotations;
+      const { stream, routes, access } = annotations;
+      checkBindings(method.input, access, (problem) => {
+        context.problems.push({
+          source: override.accessSource ?? source,
+          method: full,
+          rule: OPTION_NAME.access,
+          problem,
+        });
+      });
       if (stream) {
         checkStreamFields(method, { stream, routes }, (problem, what) => {
           const rule = [OPTION_NAME.stream, what].filter(Boolean).join(' ');
@@ -46,7 +55,7 @@ export function readMethods(types: FileRegistry, merged: Merged, context: Method
         input: method.input,
         output: method.output,
         routes,
-        access: annotations.access,
+        access,
         stream: stream ?? STREAM_DEFAULTS,
         upstream,
         source,

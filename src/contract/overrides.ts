@@ -9,6 +9,8 @@ import type { ServiceConfig, ServiceRule } from './service_config.js';
 export interface Override {
   readonly routes?: readonly HttpRule[];
   readonly access?: Access;
+  /** Where `access` stands. */
+  readonly accessSource?: Source;
   readonly stream?: StreamOptions;
   /** Where `stream` stands. */
   readonly streamSource?: Source;
@@ -41,11 +43,11 @@ export function createOverrides(
     const name = method.replace('/', '.');
     const about = rules.filter((rule) => matches(rule, name));
     const routes = about.findLast((rule) => rule.routes)?.routes;
-    const access = about.findLast((rule) => rule.access)?.access;
+    const access = about.findLast((rule) => rule.access);
     const stream = about.findLast((rule) => rule.stream);
     return {
       ...(routes && { routes }),
-      ...(access && { access }),
+      ...(access?.access && { access: access.access, accessSource: access.source }),
       ...(stream?.stream && { stream: stream.stream, streamSource: stream.source }),
     };
   };

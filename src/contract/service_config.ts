@@ -1,8 +1,8 @@
 /** Service configurations (google.api.Service as YAML): what they say of methods whose .proto files cannot be edited. */
 import { readFileSync } from 'node:fs';
 import type { Access, HttpRule, Source, StreamOptions } from '../method.js';
-import { checkAccess } from './annotations.js';
 import { ContractError, type ContractProblem } from './contract.js';
+import { readAccessRule } from './service_config_access.js';
 import { readStreamRule } from './service_config_stream.js';
 import { type YamlFields, YamlReader } from './yaml_reader.js';
 import { parseYaml, type YamlEntry, type YamlValue } from './yaml_value.js';
@@ -91,7 +91,7 @@ class Reader extends YamlReader {
       if (!access && !stream) this.report(rule.source, 'the rule says nothing: give access or stream');
       return {
         ...head,
-        ...(access && { access: this.#access(access) }),
+        ...(access && { access: readAccessRule(access, this) }),
         ...(stream && { stream: readStreamRule(stream, this) }),
       };
     });
@@ -172,21 +172,5 @@ class Reader extends YamlReader {
     if (kind && path) return { verb: this.text(kind), template: this.text(path) };
     this.report(entry.source, 'custom: give kind (an HTTP method, or *) and path');
     return undefined;
-  }
-
-  #access(entry: YamlEntry): Access {
-    const fields = this.fields(entry.value, ['public', 'permissions', 'roles'], 'access');
-    const texts = (name: string) => {
-      const list = fields?.get(name);
-      return list === undefined ? [] : this.texts(list);
-    };
-    const open = fields?.get('public');
-    const access = {
-      public: open !== undefined && this.boolean(open),
-      permissions: texts('permissions'),
-      roles: texts('roles'),
-    };
-    checkAccess(access, (problem) => this.report(entry.source, `access: ${problem}`));
-    return access;
   }
 }

@@ -1,40 +1,48 @@
-/** Whether a caller may call a method: deny by default, decided by the contract's access option alone. */
+/** Whether a caller may call a method: deny by default, decided by the method's access rules alone. */
 import type { Call, Interceptor } from '../call.js';
 import type { Access } from '../method.js';
 import type { Principal } from '../principal.js';
 import { Code, StatusError } from '../status.js';
+import { AccessError, type DecisionRecord, NO_RECORD } from './decisions.js';
+import { type Grants, NO_GRANTS } from './grants.js';
+
+export { AccessError } from './decisions.js';
 
 export type Decision = 'allowed' | 'token_required' | 'token_expired' | 'permission_missing' | 'role_missing';
-
-/** A refusal by the contract's access option: PERMISSION_DENIED, with the permissions that the token lacks, if it is those. */
-export class AccessError extends StatusError {
-  constructor(
-    message: string,
-    readonly permissions: readonly string[],
-  ) {
-    super(Code.PERMISSION_DENIED, message);
-  }
-}
 
 export interface AuthorizeOptions {
   /** Allowed clock difference for a token's expiry, in ms; default 30 s, as when tokens are verified. */
   readonly leewayMs?: number;
+  /** What roles are worth, asked at each call; default: what the principal has already. */
+  readonly grants?: () => Grants;
+  readonly record?: DecisionRecord;
 }
+
+const noGrants = (): Grants => NO_GRANTS;
 
 /**
  * Refuses calls that the caller may not make: UNAUTHENTICATED without a token or with one that has expired since
- * it was verified, PERMISSION_DENIED with the names of what is missing.
+ * it was verified, PERMISSION_DENIED with the names of what is missing. What passes has a principal with all that its roles grant.
  */
-export function authorize({ leewayMs = 30_000 }: AuthorizeOptions = {}): Interceptor {
-  return (next) => (call) => {
-    const decision = allowed(call.method.access, call.principal, Date.now() - leewayMs);
-    return decision === 'allowed' ? next(call) : Promise.reject(refusal(decision, call));
+export function authorize({
+  leewayMs = 30_000,
+  grants = noGrants,
+  record = NO_RECORD,
+}: AuthorizeOptions = {}): Interceptor {
+  return (next) => (given) => {
+    const principal = grants().of(given.principal);
+    const call = principal === given.principal ? given : { ...given, principal };
+    const decision = allowed(call.method.access, principal, Date.now() - leewayMs);
+    if (decision === 'allowed') return next(call);
+    const error = refusal(decision, call);
+    record.denied(call, decision, error);
+    return Promise.reject(error);
   };
 }
 
 /**
  * The decision itself. `public` spares the token, never a permission or role that is demanded beside it. `now` is
- * in milliseconds since the epoch.
+ * in milliseconds since the epoch. Takes as long with ten thousand permissions as with one.
  */
 export function allowed(access: Access, principal: Principal, now = Date.now()): Decision {
   if (principal.expiresAt !== undefined && principal.expiresAt <= now) return 'token_expired';
@@ -54,11 +62,26 @@ export function allowed(access: Access, principal: Principal, now = Date.now()):
  * `orders:`. Wildcards have a meaning at the end of what is granted only.
  */
 export function covers(granted: ReadonlySet<string>, permission: string): boolean {
-  if (granted.has(permission) || granted.has('*')) return true;
-  for (let colon = permission.indexOf(':'); colon >= 0; colon = permission.indexOf(':', colon + 1)) {
-    if (granted.has(`${permission.slice(0, colon)}:*`)) return true;
+  let names = grantors.get(permission);
+  if (names === undefined) {
+    names = grantorsOf(permission);
+    // Permissions come from contracts and configurations, never from clients; reloads may bring new ones for ever.
+    if (grantors.size >= MOST_GRANTORS) grantors.clear();
+    grantors.set(permission, names);
   }
+  for (const name of names) if (granted.has(name)) return true;
   return false;
+}
+
+/** What grants a permission, by permission: cut into its wildcards once, since strings that are made anew have to be hashed anew. */
+const grantors = new Map<string, readonly string[]>();
+const MOST_GRANTORS = 100_000;
+
+function grantorsOf(permission: string): readonly string[] {
+  const names = [permission, '*'];
+  for (let colon = permission.indexOf(':'); colon >= 0; colon = permission.indexOf(':', colon + 1))
+    names.push(`${permission.slice(0, colon)}:*`);
+  return names;
 }
 
 function refusal(decision: Exclude<Decision, 'allowed'>, { method, principal }: Call): StatusError {

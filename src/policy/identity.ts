@@ -1,5 +1,6 @@
 /** Tells services who calls: identity headers come from the verified token, never from the client. */
 import type { Interceptor, Metadata } from '../call.js';
+import { claimOf, textsOfClaim } from '../claims.js';
 import type { Principal } from '../principal.js';
 
 /**
@@ -8,7 +9,7 @@ import type { Principal } from '../principal.js';
  * - `x-permissions`: what it grants, sorted, separated by commas; empty if nothing
  * - `x-auth-issued-at`: when the token was issued, in decimal seconds since the epoch, if it says so
  *
- * In subjects and permissions, all but visible ASCII, and `%` and `,`, is percent-encoded (UTF-8), so that
+ * In subjects, permissions and other claims, all but visible ASCII, and `%` and `,`, is percent-encoded (UTF-8), so that
  * whatever a token says is one value of one header; decoding each value gives back what the token says.
  */
 export const IDENTITY_HEADERS: ReadonlySet<string> = new Set([
@@ -20,41 +21,73 @@ export const IDENTITY_HEADERS: ReadonlySet<string> = new Set([
 /** The call's id, set for every caller. */
 const REQUEST_ID = 'x-request-id';
 
-/** Replaces identity headers, in any casing, and sets `x-request-id`. All other metadata passes, `authorization` too. */
-export function identity(): Interceptor {
-  return (next) => (call) => next({ ...call, metadata: identified(call.metadata, call.principal, call.id) });
+export interface IdentityOptions {
+  /**
+   * Headers, in lower case, with the claim that each tells: its name, or its path (`org.id`). The elements of a list are separated by commas; of what is
+   * no text, number or boolean, nothing is told, and of a claim that the token does not have no header is set. Default none.
+   */
+  readonly claims?: Readonly<Record<string, string>> | undefined;
+  /** A token of the gateway's own that says the same; default none. */
+  readonly token?: IdentityToken | undefined;
 }
 
-function identified(metadata: Metadata, principal: Principal, id: string): Metadata {
-  const result: Record<string, string | readonly string[]> = Object.create(null);
-  for (const name in metadata) {
-    const value = metadata[name];
-    if (value !== undefined && !isOurs(name)) result[name] = value;
-  }
-  if (principal.subject !== '') Object.assign(result, identityOf(principal));
-  result[REQUEST_ID] = id;
-  return result;
+export interface IdentityToken {
+  /** In lower case. In `authorization` it follows `Bearer `, in the place of the client's own. */
+  readonly header: string;
+  /** The token for the upstream of this name. Of a scope, it says no more than what is in it, and of an empty one not who calls. */
+  of(principal: Principal, upstream: string): string;
 }
 
-function isOurs(name: string): boolean {
-  // All of ours begin so; the rest is not worth lower-casing.
-  if (name.charCodeAt(1) !== 0x2d) return false;
-  const lower = name.toLowerCase();
-  return lower === REQUEST_ID || IDENTITY_HEADERS.has(lower);
-}
-
-/** A principal lives as long as its token is remembered, and is seen by many calls. */
-const remembered = new WeakMap<Principal, Metadata>();
-
-function identityOf(principal: Principal): Metadata {
-  const known = remembered.get(principal);
-  if (known) return known;
-  const made: Record<string, string> = {
-    'x-user-id': encode(principal.subject),
-    'x-permissions': [...principal.permissions].sort().map(encode).join(','),
+/**
+ * Replaces identity headers, in any casing, and sets `x-request-id`. All other metadata passes, `authorization` too. Stands behind the shared
+ * streams, whose calls are made for a principal of their own.
+ */
+export function identity({ claims = {}, token }: IdentityOptions = {}): Interceptor {
+  const ours = new Set([...IDENTITY_HEADERS, REQUEST_ID, ...Object.keys(claims)]);
+  if (token !== undefined) ours.add(token.header);
+  const headers = Object.entries(claims);
+  /** A principal lives as long as its token is remembered, and is seen by many calls. */
+  const remembered = new WeakMap<Principal, Metadata>();
+  const identityOf = (principal: Principal): Metadata => {
+    let known = remembered.get(principal);
+    if (known === undefined) {
+      known = describe(principal, headers);
+      remembered.set(principal, known);
+    }
+    return known;
   };
-  if (principal.issuedAt !== undefined) made['x-auth-issued-at'] = String(principal.issuedAt);
-  remembered.set(principal, made);
+  return (next) => (call) => {
+    const { metadata, principal, id, method } = call;
+    const result: Record<string, string | readonly string[]> = Object.create(null);
+    for (const name in metadata) {
+      const value = metadata[name];
+      if (value !== undefined && !ours.has(name) && !ours.has(name.toLowerCase())) result[name] = value;
+    }
+    const isKnown = principal.subject !== '' || principal.scope !== undefined;
+    if (isKnown) Object.assign(result, identityOf(principal));
+    if (isKnown && token !== undefined) {
+      const value = token.of(principal, method.upstream);
+      result[token.header] = token.header === 'authorization' ? `Bearer ${value}` : value;
+    }
+    result[REQUEST_ID] = id;
+    return next({ ...call, metadata: result });
+  };
+}
+
+function describe(
+  principal: Principal,
+  headers: readonly (readonly [header: string, claim: string])[],
+): Metadata {
+  const { subject, permissions, issuedAt, scope } = principal;
+  const isTold = (claim: string): boolean => scope === undefined || scope.includes(claim);
+  const made: Record<string, string> = {};
+  if (subject !== '') made['x-user-id'] = encode(subject);
+  if (isTold('permissions')) made['x-permissions'] = [...permissions].sort().map(encode).join(',');
+  if (issuedAt !== undefined) made['x-auth-issued-at'] = String(issuedAt);
+  for (const [header, claim] of headers) {
+    const texts = isTold(claim) ? textsOfClaim(claimOf(principal, claim)) : [];
+    if (texts.length > 0) made[header] = texts.map(encode).join(',');
+  }
   return made;
 }
 

@@ -44,27 +44,27 @@ export interface Observer {
  * of the call's signal; so does one that nobody iterates once the signal is aborted.
  */
 export function observe(...observers: readonly Observer[]): Interceptor {
-  return (next) => (call) => new Observed(call, observers).run(next);
+  return (next) => (call) => new Observed(call, observers).run(call, next);
 }
 
 /** One call while it is observed. */
 class Observed implements FeedWatcher {
   private readonly startedAt = performance.now();
+  /** All that is held of the call: a stream outlives its request by hours. */
+  private readonly signal: AbortSignal;
   private readonly observers: readonly CallObserver[];
   private acceptedMs: number | undefined;
   private over = false;
+  private feed: WatchedFeed | undefined;
   messagesIn = 0;
   messagesOut = 0;
 
-  constructor(
-    private readonly call: Call,
-    observers: readonly Observer[],
-  ) {
+  constructor(call: Call, observers: readonly Observer[]) {
+    this.signal = call.signal;
     this.observers = observers.map((observer) => observer.start(call));
   }
 
-  async run(next: Invoke): Promise<Reply> {
-    const { call } = this;
+  async run(call: Call, next: Invoke): Promise<Reply> {
     let reply: Reply;
     try {
       reply = await next({ ...call, requests: this.countRequests(call.requests) });
@@ -80,21 +80,17 @@ class Observed implements FeedWatcher {
       this.end(undefined);
       return reply;
     }
-    if (call.signal.aborted) this.handleEvent();
-    else call.signal.addEventListener('abort', this);
+    if (this.signal.aborted) this.handleEvent();
+    else this.signal.addEventListener('abort', this);
     const messages = new Replies(this, reply.messages[Symbol.asyncIterator]());
-    return reply.feed === undefined
-      ? { ...reply, messages }
-      : { ...reply, messages, feed: new WatchedFeed(reply.feed, this) };
+    if (reply.feed === undefined) return { ...reply, messages };
+    this.feed = new WatchedFeed(reply.feed, this);
+    return { ...reply, messages, feed: this.feed };
   }
 
   /** The call's signal was aborted: whether anybody reads on or not, this is how it ended. */
   handleEvent(): void {
-    this.end(StatusError.from(this.call.signal.reason));
-  }
-
-  wrote(messages: number): void {
-    this.messagesOut += messages;
+    this.end(StatusError.from(this.signal.reason));
   }
 
   ended(error: StatusError | undefined): void {
@@ -108,14 +104,14 @@ class Observed implements FeedWatcher {
   end(error: StatusError | undefined): void {
     if (this.over) return;
     this.over = true;
-    this.call.signal.removeEventListener('abort', this);
+    this.signal.removeEventListener('abort', this);
     const end: CallEnd = {
       code: error?.code ?? Code.OK,
       error,
       durationMs: performance.now() - this.startedAt,
       acceptedMs: this.acceptedMs,
       messagesIn: this.messagesIn,
-      messagesOut: this.messagesOut,
+      messagesOut: this.messagesOut + (this.feed?.sent ?? 0),
     };
     for (const observer of this.observers) observer.end(end);
   }

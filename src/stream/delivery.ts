@@ -2,8 +2,15 @@
 import type { Position } from '../broker/broker.js';
 import type { SlowReader } from '../method.js';
 import { StatusError } from '../status.js';
-import { type Delivery, type ResetReason, type Sink, SlowConsumerError, type StreamEvent } from './feed.js';
-import { eventOf, type Item, isEvent, type Ring } from './ring.js';
+import {
+  type Delivery,
+  type Encoder,
+  type ResetReason,
+  type Sink,
+  SlowConsumerError,
+  type StreamEvent,
+} from './feed.js';
+import { eventOf, type Item, isEvent, type Ring, type Seen, seenOf } from './ring.js';
 
 /** What came before the ring: pages of items, in order, never empty. It ends only by throwing. */
 export type History = AsyncIterator<readonly Item[]>;
@@ -35,14 +42,13 @@ export interface Shared {
   left(delivery: SharedDelivery): void;
 }
 
-/** What one write holds at most, unless a single event is more: so that no client is given much more than it takes. In bytes. */
-const WRITE_BYTES = 64 * 1024;
-
 export class SharedDelivery implements Delivery {
   /** The number in the ring of what comes next; undefined while history is read. */
   private next: number | undefined;
-  private place: Position;
-  private position: string;
+  private seen: Seen;
+  private readonly out: Pick<Sink, 'encoder' | 'room' | 'write'>;
+  /** Known from the first event on. */
+  private encoder: Encoder | undefined;
   private target: number | undefined;
   /** Whether the client did not take what there was. */
   private blocked = false;
@@ -57,9 +63,9 @@ export class SharedDelivery implements Delivery {
     private readonly signal: AbortSignal,
     { at, after, reset, target, cursor }: Start,
   ) {
-    this.place = after;
     signal.addEventListener('abort', this);
-    this.position = cursor;
+    this.out = sink.outlet ?? sink;
+    this.seen = { offset: after.offset, nonce: after.nonce, cursor };
     this.target = target;
     if (reset !== undefined) this.tellReset(reset);
     if (typeof at === 'number') this.next = at;
@@ -67,7 +73,9 @@ export class SharedDelivery implements Delivery {
     else this.read(at);
   }
 
-  readonly cursor = (): string => this.position;
+  cursor(): string {
+    return this.seen.cursor;
+  }
 
   /** The client left, its deadline passed, or the gateway stops. */
   handleEvent(): void {
@@ -101,11 +109,11 @@ export class SharedDelivery implements Delivery {
     const { ring } = this.shared;
     while (!this.over && this.next !== undefined) {
       if (this.next >= ring.end) {
-        this.tellCaughtUp();
+        if (this.target !== undefined) this.tellCaughtUp();
         this.blocked = false;
         return;
       }
-      const room = this.sink.room();
+      const room = this.out.room();
       if (room <= 0) {
         this.blocked = true;
         this.judge();
@@ -133,23 +141,15 @@ export class SharedDelivery implements Delivery {
 
   /** One write of items from a number on. */
   private send(from: number, room: number): void {
-    const { ring } = this.shared;
-    let messages = 0;
-    let to = from;
-    for (; to < ring.end; to++) {
-      const { kind } = ring.at(to).record;
-      if (kind === 'end' || (kind === 'message' && messages >= room)) break;
-      if (to > from && ring.bytesFrom(from) - ring.bytesFrom(to + 1) > WRITE_BYTES) break;
-      if (kind === 'message') messages++;
-    }
+    this.encoder ??= this.out.encoder;
+    const { to, bytes, messages, seen, end } = this.shared.ring.step(this.encoder, from, room);
     this.next = to;
-    if (to > from) {
-      this.moveTo(ring.at(to - 1));
-      const bytes = ring.encoded(this.sink.encoder, from, to);
-      if (bytes.length > 0) this.sink.write(bytes, messages);
-      this.reached(ring.at(to - 1).offset);
+    if (seen !== undefined) {
+      this.seen = seen;
+      if (bytes.length > 0) this.out.write(bytes, messages);
+      if (this.target !== undefined) this.reached(seen.offset);
     }
-    this.endAt(to);
+    if (end !== undefined) this.end(end.error, end.trailers);
   }
 
   private endAt(number: number): void {
@@ -195,18 +195,13 @@ export class SharedDelivery implements Delivery {
     if (chosen.length < last.size) to = (chosen.at(-1) as number) + 1;
     this.next = to;
     if (chosen.length > 0) {
-      const { encoder } = this.sink;
+      const { encoder } = this.out;
       const messages = chosen.filter((number) => ring.at(number).record.kind === 'message').length;
-      this.moveTo(ring.at(to - 1));
-      this.sink.write(encoder.join(chosen.map((number) => ring.encodedItem(encoder, number))), messages);
+      this.seen = seenOf(ring.at(to - 1));
+      this.out.write(encoder.join(chosen.map((number) => ring.encodedItem(encoder, number))), messages);
       this.reached(ring.at(to - 1).offset);
     }
     this.endAt(to);
-  }
-
-  private moveTo({ offset, nonce, cursor }: Item): void {
-    this.place = { offset, nonce };
-    this.position = cursor;
   }
 
   /**
@@ -216,7 +211,7 @@ export class SharedDelivery implements Delivery {
   private readLog(): void {
     this.next = undefined;
     this.readsLog = true;
-    this.read(this.shared.history(this.place));
+    this.read(this.shared.history(this.seen));
   }
 
   /** The log that is being read has lost something: what is left of it follows in the ring, behind the break. */
@@ -255,7 +250,7 @@ export class SharedDelivery implements Delivery {
 
   private async sendItem(item: Item, history: History): Promise<void> {
     const { record } = item;
-    while (this.history === history && isEvent(item) && this.sink.room() <= 0) {
+    while (this.history === history && isEvent(item) && this.out.room() <= 0) {
       await new Promise<void>((resolve) => {
         this.unblock = resolve;
       });
@@ -265,10 +260,10 @@ export class SharedDelivery implements Delivery {
       this.end(record.error, record.trailers);
       return;
     }
-    this.moveTo(item);
+    this.seen = seenOf(item);
     if (!isEvent(item)) return;
-    const { encoder } = this.sink;
-    this.sink.write(encoder.join([encoder.encode(eventOf(item))]), record.kind === 'message' ? 1 : 0);
+    const { encoder } = this.out;
+    this.out.write(encoder.join([encoder.encode(eventOf(item))]), record.kind === 'message' ? 1 : 0);
     this.reached(item.offset);
   }
 
@@ -279,15 +274,15 @@ export class SharedDelivery implements Delivery {
   private tellCaughtUp(): void {
     if (this.target === undefined) return;
     this.target = undefined;
-    this.tell({ kind: 'caught_up', cursor: this.position });
+    this.tell({ kind: 'caught_up', cursor: this.seen.cursor });
   }
 
   private tellReset(reason: ResetReason): void {
-    this.tell({ kind: 'reset', reason, cursor: this.position });
+    this.tell({ kind: 'reset', reason, cursor: this.seen.cursor });
   }
 
   private tell(event: StreamEvent): void {
-    const { encoder } = this.sink;
-    this.sink.write(encoder.join([encoder.encode(event)]), 0);
+    const { encoder } = this.out;
+    this.out.write(encoder.join([encoder.encode(event)]), 0);
   }
 }

@@ -27,6 +27,7 @@ export interface Encoder {
 
 /** Where a door takes events for one client. */
 export interface Sink {
+  /** The same one from the first event on. */
   readonly encoder: Encoder;
   /**
    * How many messages it takes now; Infinity is any number. While it answers 0 nothing is written, and the door calls `ready` of its
@@ -37,6 +38,14 @@ export interface Sink {
   write(bytes: Uint8Array, messages: number): void;
   /** The stream is over: OK without an error. Called once, last, unless the delivery was stopped. */
   end(error: StatusError | undefined, trailers: Metadata): void;
+  /** Takes the bytes in place of the sink: past all who would only pass them on. Default: the sink does. */
+  readonly outlet?: Outlet;
+}
+
+/** A sink that counts by itself, so that nobody has to stand between it and what is written. */
+export interface Outlet extends Pick<Sink, 'encoder' | 'room' | 'write'> {
+  /** Messages that were written so far. */
+  readonly sent: number;
 }
 
 /** One client being served. */
@@ -44,7 +53,7 @@ export interface Delivery {
   /** The sink takes messages again. */
   ready(): void;
   /** The position of the client: behind all that it was sent, or was spared by the method's policy for slow readers. */
-  readonly cursor: () => string;
+  cursor(): string;
   /** The client has left. Idempotent. */
   stop(): void;
 }

@@ -69,7 +69,7 @@ function stepOf(field: DescField): Step {
 }
 
 /** Of a field that is no list and no map. */
-function tagOf(field: DescField): number {
+export function tagOf(field: DescField): number {
   const message = field.fieldKind === 'message' && (field.delimitedEncoding ? GROUP : MESSAGE);
   return ((field.number << 3) | wireTypeOf(message || (field.scalar ?? ScalarType.INT32))) >>> 0;
 }
@@ -181,7 +181,8 @@ function settledValue(leaf: DescLeaf, scan: Scan, limit: number): Uint8Array | u
 /** google.protobuf.FeatureSet.FieldPresence. */
 const IMPLICIT = 2;
 
-function textOf(kind: ScalarType, scan: Scan, end: number): string {
+/** The value of a field that is no string and no bytes, as FieldAccess has it; the reader stands at it. */
+export function textOf(kind: ScalarType, scan: Reader, end: number): string {
   switch (kind) {
     case ScalarType.DOUBLE:
       return floatingText(scan.double(end));

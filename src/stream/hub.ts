@@ -7,7 +7,7 @@ import { Code, StatusError } from '../status.js';
 import { createBroadcast } from './broadcast.js';
 import type { Cursors } from './cursor.js';
 import { type History, type Shared, SharedDelivery } from './delivery.js';
-import type { Feed, ResetReason } from './feed.js';
+import type { Delivery, Feed, ResetReason, Sink } from './feed.js';
 import type { Located } from './locate.js';
 import { LogView } from './log_view.js';
 import type { Positions } from './positions.js';
@@ -174,30 +174,22 @@ export class Hub implements Shared {
   feed({ signal }: Call, start: Located): Feed {
     this.expected++;
     clearTimeout(this.idleTimer);
-    let expected = true;
-    const arrived = (): void => {
-      if (!expected) return;
-      expected = false;
-      this.expected--;
-      signal.removeEventListener('abort', arrived);
-      this.restIfIdle();
-    };
-    signal.addEventListener('abort', arrived);
-    return {
-      resumable: true,
-      resumed: start.resumed,
-      replay: start.target !== undefined,
-      cursor: start.cursor,
-      start: (sink) => {
-        const delivery = new SharedDelivery(this, sink, signal, start);
-        this.deliveries.add(delivery);
-        arrived();
-        if (this.isClosed) delivery.end(this.endedWith);
-        else if (signal.aborted) delivery.handleEvent();
-        else delivery.deliver();
-        return delivery;
-      },
-    };
+    return new HubFeed(this, signal, start);
+  }
+
+  /** A feed that was given out is started, or never will be. */
+  arrived(): void {
+    this.expected--;
+    this.restIfIdle();
+  }
+
+  /** A client whose feed is started. `arrived` is called once it is counted. */
+  serve(delivery: SharedDelivery, signal: AbortSignal, arrived: () => void): void {
+    this.deliveries.add(delivery);
+    arrived();
+    if (this.isClosed) delivery.end(this.endedWith);
+    else if (signal.aborted) delivery.handleEvent();
+    else delivery.deliver();
   }
 
   left(delivery: SharedDelivery): void {
@@ -243,5 +235,40 @@ export class Hub implements Shared {
     this.options.closed();
     for (const delivery of [...this.deliveries]) delivery.end(error);
     this.tenure.release();
+  }
+}
+
+/** One client's, until it is started. */
+class HubFeed implements Feed {
+  readonly resumable = true;
+  readonly resumed: boolean;
+  readonly replay: boolean;
+  readonly cursor: string;
+  private expected = true;
+
+  constructor(
+    private readonly hub: Hub,
+    private readonly signal: AbortSignal,
+    private readonly from: Located,
+  ) {
+    this.resumed = from.resumed;
+    this.replay = from.target !== undefined;
+    this.cursor = from.cursor;
+    signal.addEventListener('abort', this);
+  }
+
+  /** The client has left before it was started. */
+  handleEvent(): void {
+    if (!this.expected) return;
+    this.expected = false;
+    this.signal.removeEventListener('abort', this);
+    this.hub.arrived();
+  }
+
+  start(sink: Sink): Delivery {
+    const { hub, signal } = this;
+    const delivery = new SharedDelivery(hub, sink, signal, this.from);
+    hub.serve(delivery, signal, () => this.handleEvent());
+    return delivery;
   }
 }

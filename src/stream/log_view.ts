@@ -36,9 +36,12 @@ export class LogView {
   /** Behind all that is in the ring. */
   private head: Place = { epoch: '', offset: 0, nonce: 0, token: undefined };
   private waiters: (() => void)[] = [];
+  /** The last cursor that was printed. */
+  private last: Place & { readonly text: string };
 
   constructor(private readonly options: LogViewOptions) {
     this.ring = new Ring(options.limits);
+    this.last = { ...this.head, text: options.cursors.print(options.id, this.head) };
     options.signal.addEventListener('abort', () => this.wake(), { once: true });
   }
 
@@ -133,8 +136,15 @@ export class LogView {
     return undefined;
   }
 
+  /** The same string for all clients that begin at the same place. */
   print(place: Place): string {
-    return this.options.cursors.print(this.options.id, place);
+    const { epoch, offset, nonce, token } = place;
+    const { last } = this;
+    if (last.offset === offset && last.nonce === nonce && last.epoch === epoch && last.token === token)
+      return last.text;
+    const text = this.options.cursors.print(this.options.id, place);
+    this.last = { ...place, text };
+    return text;
   }
 
   /** The number in the ring of what follows a position, if the ring has come so far and still holds it. */

@@ -23,10 +23,31 @@ interface Slot extends Item {
   encodings: readonly { readonly encoder: Encoder; readonly bytes: Uint8Array }[];
 }
 
-interface Joined {
+/** What one write takes of the ring, and all that a client is sent with it has to know. The same object for all clients that are as far. */
+export interface Step {
   readonly from: number;
+  /** What comes next. */
   readonly to: number;
+  /** Empty when there is nothing to be written. */
   readonly bytes: Uint8Array;
+  readonly messages: number;
+  /** The place and the cursor behind it; undefined: as before. */
+  readonly seen: Seen | undefined;
+  /** How the stream ends behind it, if it does. */
+  readonly end: Extract<LogRecord, { kind: 'end' }> | undefined;
+}
+
+/** How far a client is. */
+export interface Seen {
+  readonly offset: number;
+  readonly nonce: number;
+  readonly cursor: string;
+}
+
+interface KnownStep extends Step {
+  /** The end of the ring when it was made, and whether more was there than there was room for. */
+  readonly ringEnd: number;
+  readonly isCut: boolean;
 }
 
 export interface RingLimits {
@@ -38,6 +59,8 @@ export interface RingLimits {
 
 /** How many dropped slots are worth moving the others for. */
 const SLACK = 1_024;
+/** What one write holds at most, unless a single event is more: so that no client is given much more than it takes. In bytes. */
+const WRITE_BYTES = 64 * 1024;
 const NOTHING = new Uint8Array(0);
 
 export class Ring {
@@ -47,7 +70,7 @@ export class Ring {
   /** The number of the slot at index 0. */
   private origin = 0;
   private total = 0;
-  private readonly joined = new WeakMap<Encoder, Joined>();
+  private readonly steps = new WeakMap<Encoder, KnownStep>();
 
   constructor(private readonly limits: RingLimits) {}
 
@@ -101,18 +124,46 @@ export class Ring {
     return undefined;
   }
 
-  /** The items `from` to before `to` as one write; begin and end of a stream are no events. */
-  encoded(encoder: Encoder, from: number, to: number): Uint8Array {
-    const known = this.joined.get(encoder);
-    if (known !== undefined && known.from === from && known.to === to) return known.bytes;
+  /** What is written next to a client that has everything before `from` and room for so many messages. */
+  step(encoder: Encoder, from: number, room: number): Step {
+    const known = this.steps.get(encoder);
+    if (
+      known !== undefined &&
+      known.from === from &&
+      known.ringEnd === this.end &&
+      (known.messages === room || (known.messages < room && !known.isCut))
+    )
+      return known;
+    const step = this.newStep(encoder, from, room);
+    this.steps.set(encoder, step);
+    return step;
+  }
+
+  private newStep(encoder: Encoder, from: number, room: number): KnownStep {
     const parts: Uint8Array[] = [];
-    for (let number = from; number < to; number++) {
-      const slot = this.slots[number - this.origin] as Slot;
+    let messages = 0;
+    let isCut = false;
+    let to = from;
+    for (; to < this.end; to++) {
+      const slot = this.slots[to - this.origin] as Slot;
+      const { kind } = slot.record;
+      isCut = kind === 'message' && messages >= room;
+      if (isCut || kind === 'end') break;
+      if (to > from && this.bytesFrom(from) - this.bytesFrom(to + 1) > WRITE_BYTES) break;
+      if (kind === 'message') messages++;
       if (isEvent(slot)) parts.push(encodingOf(slot, encoder));
     }
-    const bytes = parts.length === 0 ? NOTHING : encoder.join(parts);
-    this.joined.set(encoder, { from, to, bytes });
-    return bytes;
+    const next = to < this.end ? this.at(to).record : undefined;
+    return {
+      from,
+      to,
+      bytes: parts.length === 0 ? NOTHING : encoder.join(parts),
+      messages,
+      seen: to === from ? undefined : seenOf(this.at(to - 1)),
+      end: next?.kind === 'end' ? next : undefined,
+      ringEnd: this.end,
+      isCut,
+    };
   }
 
   /** One item as it is on a wire, to be joined with others. */
@@ -146,6 +197,11 @@ function encodingOf(slot: Slot, encoder: Encoder): Uint8Array {
   const bytes = encoder.encode(eventOf(slot));
   slot.encodings = [...slot.encodings, { encoder, bytes }];
   return bytes;
+}
+
+/** Without the item itself, which is not to be held for as long as a client is idle. */
+export function seenOf({ offset, nonce, cursor }: Item): Seen {
+  return { offset, nonce, cursor };
 }
 
 export function isEvent({ record }: Item): boolean {

@@ -1,6 +1,7 @@
 /** Which stream a call asks for: the same method, the same request and the same scope are the same stream. */
 import { createHash } from 'node:crypto';
 import type { Call, Message, Metadata } from '../call.js';
+import { claimOf } from '../claims.js';
 import type { StreamOptions } from '../method.js';
 import { ANONYMOUS, type Principal } from '../principal.js';
 
@@ -23,37 +24,28 @@ export function streamIdOf({ method, principal, metadata }: Call, request: Messa
   return { request: asked, scope, name: `${half(asked)}.${half(scope)}` };
 }
 
-/** A private stream belongs to its caller. A shared one depends on what its method declares, and on nothing else. */
+/**
+ * A private stream belongs to its caller. A shared one depends on what its method declares, and on nothing else; having no token is
+ * another value than a token without the claim, or with an empty list.
+ */
 function scopeOf({ sharing, scope }: StreamOptions, principal: Principal, metadata: Metadata): string {
   if (sharing === 'private') return JSON.stringify([principal.subject]);
-  const claims = scope.claims.map((name) => [name, claimOf(principal, name)]);
+  const claims = scope.claims.map((name) => [name, claimOf(principal, name) ?? null]);
   const headers = scope.headers.map((name) => [name, metadata[name] ?? null]);
-  return JSON.stringify([claims, headers]);
+  const isNobody = scope.claims.length > 0 && principal.subject === '';
+  return JSON.stringify(isNobody ? [claims, headers, 'nobody'] : [claims, headers]);
 }
-
-function claimOf(principal: Principal, name: string): unknown {
-  if (name === 'sub') return principal.subject;
-  if (name === 'permissions') return [...principal.permissions].sort();
-  if (name === 'roles') return [...principal.roles].sort();
-  return principal.claims[name] ?? null;
-}
-
-/** What the gateway says of the caller, by the claim that it comes from. */
-const IDENTITY: Readonly<Record<string, string>> = { 'x-user-id': 'sub', 'x-permissions': 'permissions' };
 
 /**
  * The metadata of the one call that is made for all clients of a shared stream: what is in its scope. The service cannot depend on what
- * others than the first client have not sent.
+ * others than the first client have not sent. What it is told of the caller, it is told of `scopedPrincipal`.
  */
 export function scopedMetadata({ method, metadata }: Call): Metadata {
-  const { claims, headers } = method.stream.scope;
+  const { headers } = method.stream.scope;
   const kept: Record<string, string | readonly string[]> = Object.create(null);
   for (const name in metadata) {
     const value = metadata[name];
-    const claim = IDENTITY[name];
-    if (value === undefined) continue;
-    if (claim === undefined ? headers.includes(name) || name === 'x-request-id' : claims.includes(claim))
-      kept[name] = value;
+    if (value !== undefined && (headers.includes(name) || name === 'x-request-id')) kept[name] = value;
   }
   return kept;
 }
@@ -61,10 +53,14 @@ export function scopedMetadata({ method, metadata }: Call): Metadata {
 /** The same of the principal. */
 export function scopedPrincipal({ method, principal }: Call): Principal {
   const { claims } = method.stream.scope;
+  if (principal.subject === '') return { ...ANONYMOUS, scope: [] };
+  const told = claims.map((name) => [name, claimOf(principal, name)] as const);
   return {
     ...ANONYMOUS,
     subject: claims.includes('sub') ? principal.subject : '',
     permissions: claims.includes('permissions') ? principal.permissions : ANONYMOUS.permissions,
     roles: claims.includes('roles') ? principal.roles : ANONYMOUS.roles,
+    claims: Object.fromEntries(told.filter(([, value]) => value !== undefined)),
+    scope: claims,
   };
 }

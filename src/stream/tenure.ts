@@ -19,11 +19,15 @@ export interface TenureOptions extends Pick<OwnerOptions, 'logs' | 'name'> {
   readonly signal: AbortSignal;
 }
 
+/** Ticks after the beginning at which the lease is asked for, whenever that is. */
+const EARLY_LOOKS = 2;
+
 export class Tenure {
   private lease: Lease | undefined;
   private owner: Owner | undefined;
   private acquiring = false;
   private lastLook = 0;
+  private looks = 0;
   private failingSince = 0;
   private lost: ResetReason | undefined;
 
@@ -89,7 +93,9 @@ export class Tenure {
 
   /** Called about once a second. */
   tick(now: number): void {
-    if (now - this.lastLook < this.options.leaseMs / 2) return;
+    // The node that had the lease when this one began may have been about to give it up.
+    if (this.looks >= EARLY_LOOKS && now - this.lastLook < this.options.leaseMs / 2) return;
+    this.looks++;
     this.lastLook = now;
     this.showInterest().catch(() => {});
     if (this.lease === undefined && !this.acquiring) void this.takeOver(now);

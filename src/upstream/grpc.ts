@@ -1,7 +1,9 @@
 /** The innermost Invoke: one gRPC service behind one address, reached with @grpc/grpc-js. */
-import { Channel, type ChannelOptions, connectivityState, credentials } from '@grpc/grpc-js';
+import { Channel, type ChannelOptions, connectivityState } from '@grpc/grpc-js';
 import type { Invoke } from '../call.js';
+import { retryInfo } from '../details.js';
 import { Code, StatusError } from '../status.js';
+import { channelCredentials, nameOptions, type UpstreamTls } from './credentials.js';
 import { watchReconnects } from './reconnect.js';
 import type { Link, Running } from './running.js';
 import { SingleReply } from './single.js';
@@ -10,14 +12,18 @@ import { StreamReply } from './stream.js';
 export interface GrpcUpstreamOptions {
   /** In messages to clients, logs and metrics. */
   readonly name: string;
-  /** `host:port`, plaintext. Never shown to a client. */
+  /** `host:port`. Never shown to a client. */
   readonly address: string;
+  /** Default: plaintext. */
+  readonly tls?: UpstreamTls | undefined;
   /** A stream whose service is silent this long counts as accepted, in ms; default 200. */
   readonly acceptMs?: number;
   /** A call that has no connection after this time is refused, in ms; default 5 s. */
   readonly connectMs?: number;
   /** Largest message that the service may send, in bytes, also when inflated; default 4 MiB. */
   readonly maxReplyBytes?: number;
+  /** Calls that may run at once, streams among them; 0: any number; default 0. What is more is refused with UNAVAILABLE. */
+  readonly maxCalls?: number;
   /**
    * Between HTTP/2 pings while calls are running, in ms; default 5.5 min. Servers answer more frequent pings on a
    * quiet connection by closing it, unless they are configured to allow them (gRFC A8; grpc-go, grpc-java and
@@ -47,9 +53,17 @@ export interface Upstream {
   close(): Promise<void>;
 }
 
+/** Until a service may have room again, in ms: not the same for all who wait. */
+const BUSY_MS = 1000;
+
 export function createGrpcUpstream(options: GrpcUpstreamOptions): Upstream {
   const { name, address, acceptMs = 200, connectMs = 5_000, maxReplyBytes = 4 * 1024 * 1024 } = options;
-  const channel = new Channel(address, credentials.createInsecure(), channelOptions(options, maxReplyBytes));
+  const maxCalls = options.maxCalls || Number.POSITIVE_INFINITY;
+  const channel = new Channel(
+    address,
+    channelCredentials(options.tls),
+    channelOptions(options, maxReplyBytes),
+  );
   const running = new Set<Running>();
   const link: Link = { name, address, acceptMs, connectMs, maxReplyBytes, channel, running };
   let closed: StatusError | undefined;
@@ -58,6 +72,7 @@ export function createGrpcUpstream(options: GrpcUpstreamOptions): Upstream {
     name,
     invoke(call) {
       if (closed) return Promise.reject(closed);
+      if (running.size >= maxCalls) return Promise.reject(busy(name, maxCalls));
       const reply = call.method.serverStreaming ? new StreamReply(link, call) : new SingleReply(link, call);
       return reply.begin().accepted;
     },
@@ -75,6 +90,14 @@ export function createGrpcUpstream(options: GrpcUpstreamOptions): Upstream {
   };
 }
 
+/** Not RESOURCE_EXHAUSTED: it is no quota of the caller's. */
+function busy(name: string, maxCalls: number): StatusError {
+  return new StatusError(Code.UNAVAILABLE, `${name}: ${maxCalls} calls are running`, {
+    details: [retryInfo(BUSY_MS * (1 + Math.random()))],
+    limit: 'calls_per_upstream',
+  });
+}
+
 const STATES: Readonly<Record<connectivityState, UpstreamState>> = {
   [connectivityState.IDLE]: 'idle',
   [connectivityState.CONNECTING]: 'connecting',
@@ -85,6 +108,7 @@ const STATES: Readonly<Record<connectivityState, UpstreamState>> = {
 
 function channelOptions(options: GrpcUpstreamOptions, maxReplyBytes: number): ChannelOptions {
   return {
+    ...nameOptions(options.tls),
     'grpc.max_receive_message_length': maxReplyBytes,
     // The doors limit what clients send.
     'grpc.max_send_message_length': -1,

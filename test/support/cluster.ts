@@ -1,6 +1,6 @@
 /** Gateway nodes and a service as processes of their own, so that each can be killed and come back as what it was. */
 import { connect } from 'node:net';
-import { MAIN } from './command.js';
+import { MAIN, UNREACHED_LIMITS } from './command.js';
 import { freePort, ROOT } from './probe.js';
 import { createRestartable, type Restartable } from './restartable.js';
 import { type ClockPace, TICKER_PROTO, type TickerCall } from './ticker.js';
@@ -35,7 +35,15 @@ export async function createNode(
 ): Promise<Node> {
   const port = await freePort();
   // The ticker says at once where its streams begin; a machine that is busy must not be taken for a service that does not.
-  const known = ['--log-level', 'error', '--proto', TICKER_PROTO, '--accept-after', '5s'];
+  const known = [
+    '--log-level',
+    'error',
+    '--proto',
+    TICKER_PROTO,
+    '--accept-after',
+    '5s',
+    ...UNREACHED_LIMITS,
+  ];
   const args = ['--port', String(port), ...known, ...flags];
   const ready = (): Promise<boolean> =>
     fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(1000) }).then(

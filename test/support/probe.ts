@@ -91,7 +91,7 @@ export async function startProbe(port = 0): Promise<Probe> {
   const root = loadPackageDefinition(definition) as unknown as {
     probe: { v1: { ProbeService: { service: Record<string, MethodDefinition<unknown, unknown>> } } };
   };
-  const server = new Server();
+  const server = new Server({ 'grpc.max_receive_message_length': -1 });
   const state = { sent: 0, running: 0, cancelled: [] as string[] };
 
   const track = (

@@ -131,6 +131,7 @@ function table(): Table {
 
 const CONFIG = {
   limits: {
+    ...DEFAULTS.limits,
     bodyBytes: 10_000,
     frameBytes: 4096,
     headerBytes: 4096,
@@ -138,8 +139,8 @@ const CONFIG = {
     streamsPerSocket: 4,
     queuedMessages: 8,
   },
-  timeouts: { unaryMs: 30_000, maxMs: 0, acceptMs: 200, heartbeatMs: 25_000, helloMs: 10_000, drainMs: 300 },
-  auth: { leewaySeconds: 0 },
+  timeouts: { ...DEFAULTS.timeouts, bodyMs: 0, drainMs: 300 },
+  auth: { ...DEFAULTS.auth, leewaySeconds: 0 },
   upstreams: [],
   cors: { credentials: false, maxAgeSeconds: 600, allowHeaders: [] },
   origins: ['https://app.example.com'],
@@ -170,7 +171,7 @@ export interface BackendOptions {
   readonly counts?: StreamCounts;
   /** Around the service. */
   readonly policies?: readonly Interceptor[];
-  readonly identify?: (token: string | undefined) => Caller;
+  readonly identify?: (token: string | undefined) => Caller | Promise<Caller>;
 }
 
 type Sequence = AsyncIterable<Message>;
@@ -209,6 +210,10 @@ export function createBackend(options: BackendOptions = {}): Backend {
     table: () => built,
     identify: (request, _endpoint, token) =>
       (options.identify ?? identify)(token ?? request.headers.authorization?.slice('Bearer '.length)),
+    verify: (token) => {
+      const caller = (options.identify ?? identify)(token);
+      return caller instanceof Promise ? caller.then(({ principal }) => principal) : caller.principal;
+    },
     draining: draining.signal,
     live: new Set(),
     agenda: createAgenda(),

@@ -29,6 +29,9 @@ export interface Frame {
     | { $case: "caughtUp"; value: CaughtUp }
     | { $case: "reset"; value: Reset }
     | { $case: "ack"; value: Ack }
+    | { $case: "auth"; value: Auth }
+    | { $case: "authOk"; value: AuthOk }
+    | { $case: "authExpiring"; value: AuthExpiring }
     | undefined;
 }
 
@@ -202,6 +205,23 @@ export interface Ack {
   seq: bigint;
 }
 
+/** Client, feature renew: another token of the same subject, from now on in place of the one before. */
+export interface Auth {
+  token: string;
+}
+
+/** Server, feature renew: the token of Auth is in force. */
+export interface AuthOk {
+  /** Milliseconds since the epoch at which it expires. Absent: never. */
+  expiresAt?: bigint | undefined;
+}
+
+/** Server, feature renew: without another token, all calls and the socket end soon. */
+export interface AuthExpiring {
+  /** Milliseconds since the epoch at which the token expires. */
+  expiresAt: bigint;
+}
+
 function createBaseFrame(): Frame {
   return { frame: undefined };
 }
@@ -256,6 +276,15 @@ export const Frame: MessageFns<Frame> = {
         break;
       case "ack":
         Ack.encode(message.frame.value, writer.uint32(130).fork()).join();
+        break;
+      case "auth":
+        Auth.encode(message.frame.value, writer.uint32(138).fork()).join();
+        break;
+      case "authOk":
+        AuthOk.encode(message.frame.value, writer.uint32(146).fork()).join();
+        break;
+      case "authExpiring":
+        AuthExpiring.encode(message.frame.value, writer.uint32(154).fork()).join();
         break;
     }
     return writer;
@@ -402,6 +431,30 @@ export const Frame: MessageFns<Frame> = {
             message.frame = { $case: "ack", value: Ack.decode(reader, reader.uint32()) };
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.frame = { $case: "auth", value: Auth.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.frame = { $case: "authOk", value: AuthOk.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.frame = { $case: "authExpiring", value: AuthExpiring.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -513,6 +566,24 @@ export const Frame: MessageFns<Frame> = {
       case "ack": {
         if (object.frame?.value !== undefined && object.frame?.value !== null) {
           message.frame = { $case: "ack", value: Ack.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "auth": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "auth", value: Auth.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "authOk": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "authOk", value: AuthOk.fromPartial(object.frame.value) };
+        }
+        break;
+      }
+      case "authExpiring": {
+        if (object.frame?.value !== undefined && object.frame?.value !== null) {
+          message.frame = { $case: "authExpiring", value: AuthExpiring.fromPartial(object.frame.value) };
         }
         break;
       }
@@ -2010,6 +2081,179 @@ export const Ack: MessageFns<Ack> = {
     const message = createBaseAck();
     message.sid = object.sid ?? 0;
     message.seq = (object.seq !== undefined && object.seq !== null) ? BigInt(object.seq) : 0n;
+    return message;
+  },
+};
+
+function createBaseAuth(): Auth {
+  return { token: "" };
+}
+
+export const Auth: MessageFns<Auth> = {
+  encode(message: Auth, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== "") {
+      writer.uint32(10).string(message.token);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Auth {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuth();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Auth>): Auth {
+    return Auth.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Auth>): Auth {
+    const message = createBaseAuth();
+    message.token = object.token ?? "";
+    return message;
+  },
+};
+
+function createBaseAuthOk(): AuthOk {
+  return { expiresAt: undefined };
+}
+
+export const AuthOk: MessageFns<AuthOk> = {
+  encode(message: AuthOk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.expiresAt !== undefined) {
+      if (BigInt.asUintN(64, message.expiresAt) !== message.expiresAt) {
+        throw new globalThis.Error("value provided for field message.expiresAt of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.expiresAt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuthOk {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthOk();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.expiresAt = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AuthOk>): AuthOk {
+    return AuthOk.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuthOk>): AuthOk {
+    const message = createBaseAuthOk();
+    message.expiresAt = (object.expiresAt !== undefined && object.expiresAt !== null)
+      ? BigInt(object.expiresAt)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAuthExpiring(): AuthExpiring {
+  return { expiresAt: 0n };
+}
+
+export const AuthExpiring: MessageFns<AuthExpiring> = {
+  encode(message: AuthExpiring, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.expiresAt !== 0n) {
+      if (BigInt.asUintN(64, message.expiresAt) !== message.expiresAt) {
+        throw new globalThis.Error("value provided for field message.expiresAt of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.expiresAt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AuthExpiring {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAuthExpiring();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.expiresAt = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<AuthExpiring>): AuthExpiring {
+    return AuthExpiring.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AuthExpiring>): AuthExpiring {
+    const message = createBaseAuthExpiring();
+    message.expiresAt = (object.expiresAt !== undefined && object.expiresAt !== null) ? BigInt(object.expiresAt) : 0n;
     return message;
   },
 };

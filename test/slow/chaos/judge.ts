@@ -23,6 +23,8 @@ export interface Run {
   readonly pace: Pace;
   /** The number of the last event of each stream. */
   readonly count: number;
+  /** When the clients left and the probes came, in ms since the epoch: those read the service's own history, each for itself. */
+  readonly left: number;
 }
 
 const PROPERTIES: readonly (readonly [Property, string])[] = [
@@ -38,6 +40,9 @@ const PROPERTIES: readonly (readonly [Property, string])[] = [
   ['foreign', 'nobody sees what belongs to another stream'],
   ['framing', 'connections are well-formed'],
 ];
+/** How much of the history of a client is shown with a violation. */
+const AROUND_MS = 25_000;
+const AROUND_LINES = 60;
 /** How many violations of each kind are shown. */
 const SHOWN = 5;
 /** How long two calls for one stream may run at a time: until the owner that was cut off knows that it is none. */
@@ -68,14 +73,34 @@ export function judge(run: Run): void {
       violations.length === 0,
       `${kind}: ${meaning}${violations.length === 0 ? '' : ` (${violations.length})`}`,
     );
-    for (const { client, at, text } of violations.slice(0, SHOWN))
-      process.stdout.write(
-        `         ${new Date(at).toISOString().slice(11, 23)} client ${client}: ${text}\n`,
-      );
+    for (const { client, at, text } of violations.slice(0, SHOWN)) {
+      process.stdout.write(`         ${timeOf(at)} client ${client}: ${text}\n`);
+      const seen = [...histories, ...probes].find((history) => history.client === client);
+      for (const line of around(seen, at)) process.stdout.write(`           ${line}\n`);
+    }
   }
-  const overlaps = overlapsOf(run.calls);
+  const overlaps = overlapsOf(run.calls.filter(({ begun }) => begun < run.left));
   report.expect(overlaps.length === 0, `${kind}: one call of the service for each shared stream`);
   for (const text of overlaps.slice(0, SHOWN)) process.stdout.write(`         ${text}\n`);
+}
+
+function timeOf(at: number): string {
+  return new Date(at).toISOString().slice(11, 23);
+}
+
+/** What a client recorded before and behind a time, events in a row as one line. */
+function around(history: History | undefined, at: number): string[] {
+  const lines: string[] = [];
+  let events = 0;
+  for (const happening of history?.happenings ?? []) {
+    if (happening.at < at - AROUND_MS || happening.at > at + AROUND_MS / 4) continue;
+    const { at: when, ...rest } = happening;
+    events = happening.kind === 'message' ? events + 1 : 0;
+    if (events > 2) lines.pop();
+    const text = JSON.stringify(rest, (key, value) => (key === 'padding' ? undefined : value));
+    lines.push(`${timeOf(when)} ${text.slice(0, 300)}`);
+  }
+  return lines.slice(-AROUND_LINES);
 }
 
 /** What clients had seen and the broker has forgotten. */

@@ -60,6 +60,7 @@ async function run(kind: BrokerKind): Promise<void> {
         ? 'every client has seen the last event'
         : `${behind.length} clients have not seen the last event`,
     );
+    const left = Date.now();
     await crowd.leave();
     const histories = crowd.clients.map(({ history }) => history);
     say('resuming from cursors that somebody has seen');
@@ -68,7 +69,17 @@ async function run(kind: BrokerKind): Promise<void> {
       missed.length === 0,
       `${kind}: there was time for every fault${missed.map((name) => `, but not for: ${name}`).join('')}`,
     );
-    judge({ kind, report, histories, probes, calls: service.calls, tails, pace: clockPace(pace), count });
+    judge({
+      kind,
+      report,
+      histories,
+      probes,
+      calls: service.calls,
+      tails,
+      pace: clockPace(pace),
+      count,
+      left,
+    });
   } finally {
     await crowd.leave();
     await Promise.all(nodes.map((node) => node.stop()));

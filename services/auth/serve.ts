@@ -1,0 +1,77 @@
+/** The auth service on a server of its own. */
+import { createServer, type RunningServer, type ServerOptions } from '../server.js';
+import { type Algorithm, createKeyRing, type KeyLimits } from './keys.js';
+import { type CheckLimits, createPasswordCheck } from './password.js';
+import { REFRESH_DEFAULTS, type RefreshLimits, RefreshTokens } from './refresh.js';
+import { type AuthEvent, createAuthService } from './service.js';
+import { type AuthStore, createMemoryStore } from './store.js';
+import { createLoginGuard, type LoginLimits } from './throttle.js';
+import { createUsers, type User } from './users.js';
+
+export interface AuthOptions extends ServerOptions {
+  /** At least one. */
+  readonly users: readonly User[];
+  /** `iss` of access tokens. */
+  readonly issuer: string;
+  /** `aud` of access tokens. */
+  readonly audience: string;
+  /** How long access tokens are valid, in seconds; default 300. Nobody can take one back before. */
+  readonly accessSeconds?: number;
+  /** Default RS256, which is the cheapest to verify. */
+  readonly algorithm?: Algorithm;
+  readonly keys?: Partial<Omit<KeyLimits, 'keepMs'>>;
+  readonly refresh?: Partial<RefreshLimits>;
+  readonly logins?: Partial<LoginLimits>;
+  readonly checks?: Partial<CheckLimits>;
+  /** Default: in memory, and gone with the process. Stays open when the server closes. */
+  readonly store?: AuthStore;
+  /** Default: nobody hears of them. */
+  readonly notify?: (event: AuthEvent) => void;
+  /** Milliseconds since the epoch; for tests. */
+  readonly clock?: () => number;
+}
+
+export interface RunningAuth extends RunningServer {
+  /** Logins of users who are gone, disabled, or have another password end with their next refresh. */
+  readonly replaceUsers: (users: readonly User[]) => void;
+}
+
+const KEY_DEFAULTS = { lifetimeMs: 24 * 3_600_000, publishAheadMs: 15 * 60_000 };
+/** What the clocks of those who verify may differ. */
+const CLOCKS_MS = 5 * 60_000;
+const PRUNE_MS = 3_600_000;
+
+/** Rejects when it cannot listen there, or when the store cannot keep its keys. */
+export async function startAuth(options: AuthOptions): Promise<RunningAuth> {
+  const { issuer, audience, accessSeconds = 300, clock = Date.now, report = console.error } = options;
+  const { algorithm = 'RS256', store = createMemoryStore() } = options;
+  const keepMs = accessSeconds * 1000 + CLOCKS_MS;
+  const limits = { ...KEY_DEFAULTS, ...options.keys, keepMs };
+  const keys = await createKeyRing({ algorithm, limits, store, clock, report });
+  const refresh = { ...REFRESH_DEFAULTS, ...options.refresh };
+  const refreshTokens = new RefreshTokens({ store, limits: refresh, clock });
+  let users = createUsers(options.users);
+  const parts = {
+    users: () => users,
+    checkPassword: createPasswordCheck(options.checks),
+    guard: createLoginGuard(options.logins ?? {}, clock),
+    refreshTokens,
+    keys,
+    access: { issuer, audience, seconds: accessSeconds },
+    clock,
+    notify: options.notify ?? (() => {}),
+  };
+  const server = await createServer((handlers) => [createAuthService(parts, handlers)], options);
+  // A next key is published in time also when nobody asks for anything.
+  const ticking = setInterval(() => void keys.tick(), Math.min(60_000, limits.publishAheadMs / 4)).unref();
+  const pruning = setInterval(() => void refreshTokens.prune().catch(report), PRUNE_MS).unref();
+  const close = async () => {
+    clearInterval(ticking);
+    clearInterval(pruning);
+    await server.close();
+  };
+  const replaceUsers = (list: readonly User[]) => {
+    users = createUsers(list);
+  };
+  return { ...server, close, replaceUsers };
+}
