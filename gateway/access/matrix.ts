@@ -4,6 +4,7 @@ import type { Access, Method } from '../../src/method.js';
 import { allowed, covers } from '../../src/policy/authorize.js';
 import { type RoleRules, worthOf } from '../../src/policy/grants.js';
 import { ANONYMOUS, type Principal } from '../../src/principal.js';
+import { formatColumns } from '../command/columns.js';
 
 /** `own`: requests that say what the caller's claims say (`access.bind`), and no others. */
 export type Right = 'yes' | 'own' | 'no';
@@ -57,21 +58,12 @@ const SIGNS: Readonly<Record<Right, string>> = { yes: 'yes', own: 'own', no: '-'
 /** The same as text in columns, without a newline at its end. */
 export function formatMatrix(matrix: readonly MatrixRow[]): string {
   const roles = Object.keys(matrix[0]?.roles ?? {});
-  const rows = [
+  return formatColumns([
     ['METHOD', 'NEEDS', 'anyone', 'authenticated', ...roles],
     ...matrix.map(({ method, access, anyone, authenticated, roles: rights }) => [
       method,
       printAccess(access),
       ...[anyone, authenticated, ...roles.map((role) => rights[role] ?? 'no')].map((right) => SIGNS[right]),
     ]),
-  ];
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  ]);
 }

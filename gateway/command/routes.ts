@@ -5,6 +5,7 @@ import type { Access, Method, StreamOptions } from '../../src/method.js';
 import type { Config } from '../config.js';
 import type { Endpoint, Table } from '../http/table.js';
 import { openTable } from '../load.js';
+import { formatColumns } from './columns.js';
 import type { Io } from './command.js';
 
 /** Prints the table of what `serve` would serve. Rejects with ContractError. */
@@ -49,7 +50,7 @@ const HEADINGS = ['METHOD', 'PATH', 'DOORS', 'RPC', 'STREAM', 'ACCESS', 'UPSTREA
 
 /** The same as text in columns, without a newline at its end. */
 export function formatRoutes(table: Table): string {
-  const rows: readonly (readonly string[])[] = [
+  return formatColumns([
     HEADINGS,
     ...listRoutes(table).map(({ method, path, doors, rpc, stream, access, upstream }) => [
       method,
@@ -60,16 +61,7 @@ export function formatRoutes(table: Table): string {
       access.public ? 'public' : printAccess(access).replace(/^any token/, 'token'),
       upstream,
     ]),
-  ];
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+  ]);
 }
 
 /** What a client can speak to reach the method. Over HTTP/1.1 a bidi stream answers while or after it reads, never freely. */

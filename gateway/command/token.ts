@@ -1,8 +1,10 @@
 /** `tidegate token`: a token for development and tests. */
+
+import { PRINTABLE, SCOPE } from '../auth/claims.js';
 import type { ParsedFlags } from '../config/flags.js';
 import { parseDuration } from '../config/units.js';
 import { type Config, ConfigError, DEVELOPMENT_SECRET, type KeyConfig } from '../config.js';
-import { PRINTABLE, SCOPE, type SignOptions, signToken } from '../http/token.js';
+import { type SignOptions, signToken } from '../http/token.js';
 import type { Io } from './command.js';
 
 const DAY_MS = 86_400_000;

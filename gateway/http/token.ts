@@ -3,8 +3,6 @@ import { createSecretKey } from 'node:crypto';
 import jwt from 'jsonwebtoken';
 import { TokenRefusal } from '../auth/jws.js';
 
-export { PRINTABLE, SCOPE } from '../auth/claims.js';
-
 /** RFC 6750, 2.1: `Bearer`, a space, and a b64token. RFC 9110, 11.1: the scheme in any case. */
 const BEARER = /^bearer +([\w.~+/-]+=*)$/i;
 
