@@ -1,6 +1,6 @@
 /** What streams stand on: the broker that the nodes share, this node's own memory, and the key that signs cursors. */
 import type { Logger } from 'pino';
-import { Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { Broker } from '../src/broker/broker.js';
 import { createMemoryBroker } from '../src/broker/memory.js';
 import { openBroker } from '../src/broker/open.js';
@@ -8,6 +8,7 @@ import type { Interceptor } from '../src/call.js';
 import { Code, StatusError } from '../src/status.js';
 import { retried } from '../src/stream/retried.js';
 import { createStreams, type StreamStats } from '../src/stream/streams.js';
+import { collectGauge } from './admin/collected.js';
 import type { Config } from './config.js';
 
 export interface StreamState {
@@ -50,15 +51,8 @@ export async function openStreamState(config: Config, log: Logger): Promise<Stre
 
 /** The shared streams of this node, as gauges. */
 export function registerStreamState(registry: Registry, { stats, broker }: StreamState): void {
-  const gauge = (name: string, help: string, value: () => number): Gauge =>
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(value());
-      },
-    });
+  const gauge = (name: string, help: string, value: () => number): void =>
+    collectGauge(registry, { name, help, value });
   gauge('tidegate_shared_streams', 'Shared streams that run on this node.', () => stats().streams);
   gauge('tidegate_owned_streams', 'Shared streams whose call this node makes.', () => stats().owned);
   gauge('tidegate_shared_stream_clients', 'Clients of shared streams on this node.', () => stats().clients);

@@ -1,5 +1,6 @@
 /** What Prometheus is told of limits: how often each was reached, and how much is counted. */
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { collectCounts, collectGauge } from './collected.js';
 
 export interface LimitGauges {
   /** Connections that are open. */
@@ -15,34 +16,26 @@ export interface LimitMetrics {
 }
 
 export function registerLimits(registry: Registry): LimitMetrics {
-  const registers = [registry];
   const reached = new Map<string, number>();
-  new Counter({
+  collectCounts(registry, {
     name: 'tidegate_limited_total',
     help: 'What was refused or cut off since a limit was reached.',
-    labelNames: ['limit'],
-    registers,
-    collect() {
-      this.reset();
-      for (const [limit, count] of reached) this.inc({ limit }, count);
-    },
+    label: 'limit',
+    counts: () => reached,
   });
   return {
     limited: (limit) => void reached.set(limit, (reached.get(limit) ?? 0) + 1),
     watchLimits({ connections, callers }) {
-      gauge('tidegate_open_connections', 'Connections that are open, of whatever kind.', connections);
-      gauge('tidegate_limit_callers', 'Callers whose use is remembered, for all limits.', callers);
+      collectGauge(registry, {
+        name: 'tidegate_open_connections',
+        help: 'Connections that are open, of whatever kind.',
+        value: connections,
+      });
+      collectGauge(registry, {
+        name: 'tidegate_limit_callers',
+        help: 'Callers whose use is remembered, for all limits.',
+        value: callers,
+      });
     },
   };
-
-  function gauge(name: string, help: string, value: () => number): void {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value());
-      },
-    });
-  }
 }

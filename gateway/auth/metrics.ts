@@ -1,5 +1,6 @@
 /** What Prometheus is told of tokens. Nothing of it names a caller. */
-import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { collectCounts, collectGauge } from '../admin/collected.js';
 import type { TicketCounts } from './tickets.js';
 import type { TokenCounts } from './verifier.js';
 
@@ -14,27 +15,14 @@ export function registerAuth(
   registry: Registry,
   { verify, tickets, fetches, revocations }: AuthCounts,
 ): void {
-  const counter = (name: string, help: string, counts: object | undefined): void => {
-    new Counter({
-      name,
-      help,
-      labelNames: ['result'],
-      registers: [registry],
-      collect() {
-        this.reset();
-        for (const [result, count] of Object.entries(counts ?? {})) this.inc({ result }, count as number);
-      },
-    });
-  };
+  const counter = (name: string, help: string, counts: object | undefined): void =>
+    collectCounts(registry, { name, help, label: 'result', counts: () => Object.entries(counts ?? {}) });
   counter('tidegate_tokens_total', 'Tokens that were looked at: remembered, verified or refused.', verify);
   counter('tidegate_tickets_total', 'Tickets: issued, redeemed or refused.', tickets);
   counter('tidegate_jwks_fetches_total', 'Fetches of the keys of token issuers: ok or failed.', fetches);
-  new Gauge({
+  collectGauge(registry, {
     name: 'tidegate_revocations',
     help: 'Revocations that are in force.',
-    registers: [registry],
-    collect() {
-      this.set(revocations());
-    },
+    value: revocations,
   });
 }
