@@ -1,19 +1,20 @@
 /** All that decides and tells who calls, put together from the configuration: the rules, the second opinion, the identity, the record. */
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from 'pino';
-import { Counter, type Registry } from 'prom-client';
-import type { Interceptor } from '../../src/call.js';
+import type { Registry } from 'prom-client';
+import { chain, type Interceptor } from '../../src/call.js';
 import type { Codec } from '../../src/codec/codec.js';
 import { authorize } from '../../src/policy/authorize.js';
 import { admitted, type DecisionRecord } from '../../src/policy/decisions.js';
-import { consult, createDecisions, type DecisionStats } from '../../src/policy/external.js';
+import { consult, createDecisions } from '../../src/policy/external.js';
 import type { Grants } from '../../src/policy/grants.js';
 import { identity } from '../../src/policy/identity.js';
 import { bindResources } from '../../src/policy/resource.js';
 import { Code, StatusError } from '../../src/status.js';
+import { collectCounts } from '../admin/collected.js';
 import { type Config, ConfigError } from '../config.js';
 import type { Gateway } from '../doors/door.js';
-import { forwardedOf } from '../http/forwarded.js';
+import { clientAddress } from '../http/forwarded.js';
 import { globPattern } from '../http/glob.js';
 import { createAudit } from './audit.js';
 import { createTokenIssuer } from './internal_token.js';
@@ -60,7 +61,12 @@ export function createAccess(config: Config, { log, registry, grants, codec }: A
     });
   const audit = createAudit(auditing, log);
   const denials = new Map<string, number>();
-  registerDenials(registry, denials);
+  collectCounts(registry, {
+    name: 'tidegate_access_denied_total',
+    help: 'Calls that were refused for who makes them, by reason.',
+    label: 'reason',
+    counts: () => denials,
+  });
   const consulting = createConsulting(config, { registry, codec });
 
   const door = (name: string): DoorAccess => {
@@ -76,14 +82,13 @@ export function createAccess(config: Config, { log, registry, grants, codec }: A
     const note = (request: IncomingMessage, method: string | undefined, thrown: unknown): void => {
       if (!(thrown instanceof StatusError) || thrown.code !== Code.UNAUTHENTICATED) return;
       count('token_invalid');
-      const chain = forwardedOf(request, trustedHops)['x-forwarded-for'];
-      const address = typeof chain === 'string' ? chain.split(',', 1)[0] : undefined;
+      const address = clientAddress(request, trustedHops);
       unauthenticated({ request, address, method, error: thrown });
     };
     const judges = [bindResources(record), ...consulting(record), admitted(record)];
     return {
       authorize: authorize({ leewayMs: auth.leewaySeconds * 1_000, grants, record }),
-      judge: (next) => judges.reduceRight((inner, interceptor) => interceptor(inner), next),
+      judge: (next) => chain(judges, next),
       noting: (identify) => noting(identify, note),
     };
   };
@@ -134,7 +139,12 @@ function createConsulting(
   if (external === undefined) return () => [];
   const { cacheMs, cacheEntries, match, claims, request } = external;
   const { decide, stats } = createDecisions({ ask: createOpa(external), cacheMs, most: cacheEntries });
-  registerDecisions(registry, stats);
+  collectCounts(registry, {
+    name: 'tidegate_external_decisions_total',
+    help: 'Decisions of the external policy server: allowed, denied, failed; remembered are those that needed no question.',
+    label: 'result',
+    counts: () => Object.entries(stats()),
+  });
   const pattern = globPattern(...match);
   return (record) => [
     consult({
@@ -147,30 +157,4 @@ function createConsulting(
       record,
     }),
   ];
-}
-
-function registerDenials(registry: Registry, denials: ReadonlyMap<string, number>): void {
-  new Counter({
-    name: 'tidegate_access_denied_total',
-    help: 'Calls that were refused for who makes them, by reason.',
-    labelNames: ['reason'],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [reason, count] of denials) this.inc({ reason }, count);
-    },
-  });
-}
-
-function registerDecisions(registry: Registry, stats: () => DecisionStats): void {
-  new Counter({
-    name: 'tidegate_external_decisions_total',
-    help: 'Decisions of the external policy server: allowed, denied, failed; remembered are those that needed no question.',
-    labelNames: ['result'],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [result, count] of Object.entries(stats())) this.inc({ result }, count);
-    },
-  });
 }

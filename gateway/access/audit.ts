@@ -3,7 +3,6 @@ import { closeSync, openSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { type Logger, pino } from 'pino';
 import type { Call } from '../../src/call.js';
-import { claimAt } from '../../src/claims.js';
 import type { DecisionRecord } from '../../src/policy/decisions.js';
 import type { Principal } from '../../src/principal.js';
 import { type StatusError, statusOf } from '../../src/status.js';
@@ -83,7 +82,7 @@ export function createAudit({ file, allowed }: AuditConfig, log: Logger): Audit 
 }
 
 /** Writes nothing anywhere. */
-export const NO_AUDIT: Audit = {
+const NO_AUDIT: Audit = {
   door: () => ({ denied() {}, unauthenticated() {} }),
   reopen() {},
   close() {},
@@ -103,16 +102,8 @@ function aboutCall({ id, method, principal, metadata }: Call, door: string) {
   return { id, door, address, method: method.name, ...aboutCaller(principal) };
 }
 
-function aboutCaller({ subject, claims }: Principal) {
-  const text = (name: string): string | undefined => {
-    const value = claimAt(claims, name);
-    return typeof value === 'string' ? value : undefined;
-  };
-  return {
-    subject: subject === '' ? undefined : subject,
-    issuer: text('iss'),
-    tokenId: text('jti'),
-  };
+function aboutCaller({ subject, issuer, tokenId }: Principal) {
+  return { subject: subject === '' ? undefined : subject, issuer, tokenId };
 }
 
 function aboutError({ code, message }: StatusError) {

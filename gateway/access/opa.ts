@@ -1,6 +1,7 @@
 /** Open Policy Agent's HTTP data API (https://www.openpolicyagent.org/docs/rest-api#get-a-document-with-input): one question, one verdict. */
 import type { Decide, Verdict } from '../../src/policy/external.js';
 import type { ExternalConfig } from '../config.js';
+import { readText } from '../http/answer.js';
 
 /** An answer is a few bytes. */
 const MOST_BYTES = 65_536;
@@ -22,19 +23,10 @@ export function createOpa({ url, timeoutMs }: Pick<ExternalConfig, 'url' | 'time
       await response.body?.cancel();
       throw new Error(`the policy server answered with status ${response.status}`);
     }
-    return verdictOf(JSON.parse(await readText(response)));
+    return verdictOf(
+      JSON.parse(await readText(response, MOST_BYTES, 'the policy server answered with more than')),
+    );
   };
-}
-
-async function readText({ body }: Response): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of body ?? []) {
-    bytes += (part as Uint8Array).length;
-    if (bytes > MOST_BYTES) throw new Error(`the policy server answered with more than ${MOST_BYTES} bytes`);
-    parts.push(part as Uint8Array);
-  }
-  return Buffer.concat(parts).toString();
 }
 
 function verdictOf(answer: unknown): Verdict {

@@ -7,6 +7,7 @@ import {
   type KeyObject,
 } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { MIN_RSA_BITS } from '../auth/algorithms.js';
 import { reasonOf } from '../config/sources.js';
 import { ConfigError, type IdentityTokenConfig } from '../config.js';
 
@@ -29,8 +30,6 @@ export interface SigningKeys {
 
 type KeyConfig = Pick<IdentityTokenConfig, 'algorithm' | 'keyFiles' | 'rotateMs' | 'ttlMs'>;
 
-/** RFC 7518, 3.3. */
-const MIN_RSA_BITS = 2048;
 /** How long a key is published after the last token that it signed has expired, for clocks that differ, in ms. */
 const GRACE_MS = 60_000;
 

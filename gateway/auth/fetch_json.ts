@@ -1,4 +1,5 @@
 /** A JSON document over HTTP, of bounded size and in bounded time. */
+import { readText } from '../http/answer.js';
 
 export interface FetchedJson {
   readonly json: unknown;
@@ -30,7 +31,10 @@ export async function fetchJson(
       await response.body?.cancel();
       throw new Error(`it answers ${response.status}`);
     }
-    return { json: parse(await textOf(response, maxBytes)), maxAge: maxAgeOf(response.headers) };
+    return {
+      json: parse(await readText(response, maxBytes, 'the answer is longer than')),
+      maxAge: maxAgeOf(response.headers),
+    };
   } catch (thrown) {
     if (late.aborted) throw new Error(`no answer within ${timeoutMs} ms`);
     const { cause, message } = thrown as Error;
@@ -39,18 +43,6 @@ export async function fetchJson(
       cause instanceof Error ? cause.message || String((cause as NodeJS.ErrnoException).code) : message,
     );
   }
-}
-
-async function textOf({ body }: Response, maxBytes: number): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  // Leaving the loop cancels the rest.
-  for await (const chunk of body ?? []) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) throw new Error(`the answer is longer than ${maxBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
 }
 
 function parse(text: string): unknown {

@@ -1,10 +1,10 @@
 /** The issuers of tokens: their keys read from where they are, and refused when they do not fit their algorithms. */
 import { createPublicKey, createSecretKey, type KeyObject } from 'node:crypto';
-import { isIP } from 'node:net';
 import { type Algorithm, algorithmsOf } from '../auth/algorithms.js';
 import type { ParsedIssuer } from './auth_schema.js';
 import type { IssuerConfig } from './auth_types.js';
 import { isPrivate, readSecret } from './keys.js';
+import { isLoopback } from './problems.js';
 import type { ParsedConfig } from './schema.js';
 import type { Merged, ReadFile } from './sources.js';
 import type { Config } from './types.js';
@@ -158,8 +158,7 @@ function urlProblem(text: string, dev: boolean): string | undefined {
   const { protocol, hostname, username, password } = new URL(text);
   if (username !== '' || password !== '') return 'jwksUrl: expected no user and password in it';
   const host = hostname.replace(/^\[|\]$/g, '');
-  const loopback = host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
-  return protocol === 'https:' || loopback || dev
+  return protocol === 'https:' || isLoopback(host) || dev
     ? undefined
     : 'jwksUrl: expected https: keys that come in the clear can be replaced by anybody on the way';
 }

@@ -1,13 +1,12 @@
 /** The keys that tokens are verified with, read from where they are and refused when they cannot protect anything. */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { MIN_RSA_BITS } from '../auth/algorithms.js';
 import type { KeyConfig } from '../config.js';
 import type { ParsedConfig, ParsedKey } from './schema.js';
 import { type ReadFile, reasonOf } from './sources.js';
 
 /** RFC 7518, 3.2: an HS256 key has at least the size of its hash. */
 const MIN_SECRET_BYTES = 32;
-/** RFC 7518, 3.3: an RS256 key has at least 2048 bits. */
-const MIN_RSA_BITS = 2048;
 
 export type KeyResult = { readonly key: KeyConfig } | { readonly problem: string };
 

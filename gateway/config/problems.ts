@@ -4,7 +4,7 @@ import type { Config, LoadOptions } from '../config.js';
 import type { Environment, Merged } from './sources.js';
 
 /** Whether only programs on this machine can reach a listener on this address. */
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   if (isIP(host) === 4) return host.startsWith('127.');
   return host === 'localhost' || host === '::1';
 }

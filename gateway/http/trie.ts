@@ -4,9 +4,6 @@
  * objects and Maps, ten thousand routes are more than the processor's caches hold.
  */
 
-/** One template's way into a trie: `*`, `**`, or literals. */
-export type Segments = readonly string[];
-
 /** A node of a trie, while it is built. Numbers of leaves are those of the routes; -1 is none. */
 interface Building {
   readonly literals: Map<string, Building>;
@@ -44,7 +41,8 @@ export class TrieBuilder {
     return this.roots.push(createBuilding()) - 1;
   }
 
-  insert(root: number, segments: Segments, leaf: number): void {
+  /** `segments`: `*`, `**`, or literals. */
+  insert(root: number, segments: readonly string[], leaf: number): void {
     let node = this.roots[root] as Building;
     for (const segment of segments) {
       if (segment === '**') {

@@ -3,6 +3,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { UpstreamCertificates } from '../../src/upstream/credentials.js';
+import { reasonOf } from '../config/sources.js';
 import type { CertificateFiles } from '../config/tls_types.js';
 
 /** What stands in the files. */
@@ -66,10 +67,6 @@ function checkPair({ cert, key, certFile, keyFile }: Pair): void {
   }
   if (!certificate.checkPrivateKey(known))
     throw new CertificateError(`${keyFile}: this is not the key of the certificate in ${certFile}`);
-}
-
-function reasonOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
 /** What will be wrong with the gateway's own certificate before long; undefined if nothing. */

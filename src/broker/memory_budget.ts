@@ -15,11 +15,7 @@ export class MemoryBudget {
   readonly #spenders = new Set<Spender>();
 
   /** @param bytes of all entries together, with what holds them */
-  constructor(readonly bytes: number) {}
-
-  get used(): number {
-    return this.#used;
-  }
+  constructor(private readonly bytes: number) {}
 
   take(dataBytes: number): void {
     this.#used += dataBytes + ENTRY_BYTES;
