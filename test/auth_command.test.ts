@@ -1,6 +1,5 @@
 /** The auth service's own command as a process: its users file, its settings, its `hash`, and what it says when they are wrong. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +9,8 @@ import { AuthServiceClient } from '../gen/auth/v1/auth.js';
 import { parsePhc, printPhc } from '../services/auth/phc.js';
 import { parseUsers } from '../services/auth/users_file.js';
 import { PASSWORD, user } from './support/auth.js';
-import { stop } from './support/command.js';
 import { ROOT } from './support/probe.js';
+import { type Run, runService } from './support/service_process.js';
 import { ask, refusalOf } from './support/services_client.js';
 
 const MAIN = `${ROOT}dist/services/auth/main.js`;
@@ -22,32 +21,8 @@ beforeEach(() => {
   return () => rmSync(folder, { recursive: true });
 });
 
-interface Run {
-  readonly child: ChildProcess;
-  readonly output: () => string;
-  readonly prints: (pattern: RegExp) => Promise<RegExpExecArray>;
-  readonly code: Promise<number | null>;
-}
-
 function run(settings: Record<string, string>): Run {
-  const child = spawn(process.execPath, [MAIN], { cwd: ROOT, env: { PATH, AUTH_PORT: '0', ...settings } });
-  onTestFinished(async () => void (await stop(child)));
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  }
-  const code = once(child, 'close').then(([status]) => status as number | null);
-  const prints = async (pattern: RegExp) => {
-    for (;;) {
-      const match = pattern.exec(output);
-      if (match) return match;
-      if (child.exitCode !== null) throw new Error(`ended without printing ${pattern}:\n${output}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
-  return { child, output: () => output, prints, code };
+  return runService('auth/main.js', { AUTH_PORT: '0', ...settings });
 }
 
 async function usersFile(username = 'ada', password?: string): Promise<string> {

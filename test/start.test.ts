@@ -1,54 +1,23 @@
 /** `npm start` and the services' own command as processes: what they print, how they stop, and what they say when they cannot. */
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { stop } from './support/command.js';
 import { startGateway, tokenFor } from './support/gateway.js';
-import { freePort, ROOT } from './support/probe.js';
-
-interface Run {
-  readonly child: ChildProcess;
-  readonly output: () => string;
-  /** Resolves when the output matches, rejects when the process ends before. */
-  readonly prints: (pattern: RegExp) => Promise<RegExpExecArray>;
-  readonly code: Promise<number | null>;
-}
-
-function run(script: string, settings: Record<string, string>): Run {
-  const env = { PATH: process.env.PATH, ...settings };
-  const child = spawn(process.execPath, [`${ROOT}dist/services/${script}`], { cwd: ROOT, env });
-  onTestFinished(async () => void (await stop(child)));
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  }
-  const code = once(child, 'close').then(([status]) => status as number | null);
-  const prints = async (pattern: RegExp) => {
-    for (;;) {
-      const match = pattern.exec(output);
-      if (match) return match;
-      if (child.exitCode !== null) throw new Error(`ended without printing ${pattern}:\n${output}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
-  return { child, output: () => output, prints, code };
-}
+import { freePort } from './support/probe.js';
+import { runService } from './support/service_process.js';
 
 test('the services alone print where they are, and stop when told to', async () => {
-  const services = run('main.js', { SERVICES_PORT: '0' });
+  const services = runService('main.js', { SERVICES_PORT: '0' });
   await services.prints(/^orders, quotes and chat on 127\.0\.0\.1:\d+$/m);
   services.child.kill('SIGTERM');
   expect(await services.code).toBe(0);
 });
 
 test('channels alone print where they are, serve by reflection, and stop when told to', async () => {
-  const channels = run('channels/main.js', { CHANNELS_PORT: '0' });
+  const channels = runService('channels/main.js', { CHANNELS_PORT: '0' });
   const [, address] = await channels.prints(/^channels on (127\.0\.0\.1:\d+), over memory$/m);
   const gateway = await startGateway(address as string, []);
   onTestFinished(() => gateway.close());
@@ -67,7 +36,7 @@ test('channels say what is wrong with their settings', async () => {
   onTestFinished(() => rmSync(folder, { recursive: true }));
   const rules = join(folder, 'rules.json');
   const outputOf = async (settings: Record<string, string>) => {
-    const channels = run('channels/main.js', { CHANNELS_PORT: '0', ...settings });
+    const channels = runService('channels/main.js', { CHANNELS_PORT: '0', ...settings });
     expect(await channels.code).toBe(1);
     return channels.output().trimEnd();
   };
@@ -95,14 +64,14 @@ test('channels say what is wrong with their settings', async () => {
 });
 
 test('the services say what is wrong with their port', async () => {
-  const services = run('main.js', { SERVICES_PORT: 'many' });
+  const services = runService('main.js', { SERVICES_PORT: 'many' });
   expect(await services.code).toBe(1);
   expect(services.output()).toBe('SERVICES_PORT: must be 0 to 65535, not many\n');
 });
 
 test('npm start stops the gateway, then the services, and answers with the code of the gateway', async () => {
   const port = await freePort();
-  const start = run('start.js', { PORT: `${port}` });
+  const start = runService('start.js', { PORT: `${port}` });
   await start.prints(/node -e "/);
   expect((await fetch(`http://127.0.0.1:${port}/v1/quotes/TIDE`)).status).toBe(200);
   // Its channel `news` is for everybody, and no other one is.
@@ -118,7 +87,7 @@ test('npm start stops the gateway, then the services, and answers with the code 
 });
 
 test('npm start says that the gateway has died, and ends too', async () => {
-  const start = run('start.js', { PORT: '0' });
+  const start = runService('start.js', { PORT: '0' });
   const [, pid] = await start.prints(/"pid":(\d+)/);
   await start.prints(/node -e "/);
   process.kill(Number(pid), 'SIGKILL');
@@ -133,7 +102,7 @@ test('npm start ends with the error of a gateway that cannot start', async () =>
   const { port } = taken.address() as { port: number };
   // Whoever listens there is not a gateway, and answers nothing that one would.
   taken.on('connection', (socket) => socket.destroy());
-  const start = run('start.js', { PORT: `${port}` });
+  const start = runService('start.js', { PORT: `${port}` });
   expect(await start.code).toBeGreaterThan(0);
   expect(start.output()).toMatch(/cannot listen on 127.0.0.1:\d+ \(EADDRINUSE\)/);
   expect(start.output()).not.toMatch(/curl/);
