@@ -104,6 +104,12 @@ export class SharedDelivery implements Delivery {
     this.sink.end(error, trailers);
   }
 
+  /** The ring ends with the end of the stream: a client that began behind it is told too. */
+  endIfDone(): void {
+    const { ring } = this.shared;
+    if (this.next === ring.end) this.endAt(ring.end - 1);
+  }
+
   /** Sends what the ring has and the client takes. Called whenever either may have changed. */
   deliver(): void {
     const { ring } = this.shared;
