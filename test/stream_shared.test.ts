@@ -435,6 +435,30 @@ describe('a shared stream', () => {
 });
 
 describe('a shared stream with positions of the service', () => {
+  test('reads the history of the service for a client no longer than it has to', async () => {
+    const ticker = new Ticker();
+    const method = sharedWithCursor();
+    const before = node(ticker);
+    const first = await FeedReader.open(before.invoke, method);
+    ticker.tick(3);
+    await tells(first, numbers(1, 3));
+    const { cursor } = first.seen[0] as { cursor: string };
+    before.streams.close(new StatusError(Code.UNAVAILABLE, 'over'));
+    await vi.waitFor(() => expect(ticker.running).toBe(0));
+    // Another log, which begins behind 3: what comes before only the service has.
+    const { invoke } = node(ticker);
+    const stays = await FeedReader.open(invoke, method, { resume: 'now' });
+    await sleep(1_100);
+    const back = await FeedReader.open(invoke, method, { resume: cursor });
+    expect(ticker.running).toBe(2);
+    ticker.tick();
+    await tells(back, numbers(2, 4));
+    await vi.waitFor(() => expect(ticker.running).toBe(1));
+    ticker.tick();
+    await tells(back, numbers(2, 5));
+    await tells(stays, numbers(4, 5));
+  });
+
   test('goes on without a break when its service comes back', async () => {
     const ticker = new Ticker();
     const { invoke } = node(ticker);
