@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../gateway/config.js';
 import { DEMO_PASSWORDS } from '../services/auth/demo.js';
 import { parsePhc } from '../services/auth/phc.js';
 import { parseUsers } from '../services/auth/users_file.js';
@@ -23,6 +24,15 @@ describe('the guide to the auth service', () => {
 
   test('shows a users file that can be read', () => {
     expect(parseUsers(block('yaml'), 'guide')).toMatchObject([{ username: 'ada', id: 'u-17' }]);
+  });
+
+  test('shows a configuration of the gateway that it takes', () => {
+    const [, yaml = ''] = [...GUIDE.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, text]) => text);
+    const argv = ['--upstream', 'auth.v1=127.0.0.1:50053', '--config', 'tidegate.yaml'];
+    const { auth } = loadConfig({ argv, env: {}, readFile: () => yaml });
+    expect(auth.issuers).toMatchObject([
+      { issuer: 'https://auth.example.com', audiences: ['api'], algorithms: ['RS256', 'ES256'] },
+    ]);
   });
 
   test('shows how a password becomes a hash', () => {

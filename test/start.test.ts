@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { DEMO_PASSWORDS } from '../services/auth/demo.js';
 import { startGateway, tokenFor } from './support/gateway.js';
 import { freePort } from './support/probe.js';
 import { runService } from './support/service_process.js';
@@ -81,6 +82,19 @@ test('npm start stops the gateway, then the services, and answers with the code 
     return (await fetch(url, { method: 'POST', headers, body: '{"data":{"n":1}}' })).status;
   };
   expect([await publish('news'), await publish('other')]).toEqual([200, 401]);
+  // The token that is printed and those of the auth service are good; its keys come through the gateway itself.
+  const read = (path: string, token: unknown) =>
+    fetch(`http://127.0.0.1:${port}${path}`, { headers: { authorization: `Bearer ${token}` } });
+  const [, development] = await start.prints(/authorization: Bearer ([\w.-]+)/);
+  expect((await read('/v1/orders', development)).status).toBe(200);
+  const login = await fetch(`http://127.0.0.1:${port}/v1/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ username: 'ben', password: DEMO_PASSWORDS.ben }),
+  });
+  const { access_token: own } = (await login.json()) as { access_token: string };
+  expect(await (await read('/v1/auth/me', own)).json()).toMatchObject({ userId: 'ben' });
+  expect(start.output()).not.toMatch(/cannot be fetched/);
   start.child.kill('SIGINT');
   expect(await start.code).toBe(0);
   await expect(fetch(`http://127.0.0.1:${port}/readyz`)).rejects.toThrow();
