@@ -84,10 +84,11 @@ const CHANNEL_RULES = [
 const ISSUER = 'tidegate-demo';
 
 /** Beside the services, with users whose passwords are printed: it listens on loopback alone, and forgets all when it ends. */
-async function startDemoAuth(): Promise<RunningAuth> {
+async function startDemoAuth(port: number): Promise<RunningAuth> {
   const users = await demoUsers();
   const descriptors = loadDescriptors('contract.binpb');
-  return startAuth({ users, issuer: ISSUER, audience: ISSUER, descriptors });
+  const revocationsUrl = `http://127.0.0.1:${port}/-/revocations`;
+  return startAuth({ users, issuer: ISSUER, audience: ISSUER, descriptors, revocationsUrl });
 }
 
 function commands(port: number, token: string): string {
@@ -130,7 +131,7 @@ Enter a room and say hello, over a WebSocket:
 async function run(): Promise<number> {
   const port = await portOf(process.env.PORT ?? '8080');
   const services = await startServices();
-  const auth = await startDemoAuth().catch(async (thrown: unknown) => {
+  const auth = await startDemoAuth(port).catch(async (thrown: unknown) => {
     await services.close();
     throw thrown;
   });

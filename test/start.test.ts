@@ -87,14 +87,19 @@ test('npm start stops the gateway, then the services, and answers with the code 
     fetch(`http://127.0.0.1:${port}${path}`, { headers: { authorization: `Bearer ${token}` } });
   const [, development] = await start.prints(/authorization: Bearer ([\w.-]+)/);
   expect((await read('/v1/orders', development)).status).toBe(200);
-  const login = await fetch(`http://127.0.0.1:${port}/v1/auth/login`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ username: 'ben', password: DEMO_PASSWORDS.ben }),
-  });
-  const { access_token: own } = (await login.json()) as { access_token: string };
+  const post = (path: string, body: object) =>
+    fetch(`http://127.0.0.1:${port}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  const login = await post('/v1/auth/login', { username: 'ben', password: DEMO_PASSWORDS.ben });
+  const { access_token: own, refresh_token } = (await login.json()) as Record<string, string>;
   expect(await (await read('/v1/auth/me', own)).json()).toMatchObject({ userId: 'ben' });
   expect(start.output()).not.toMatch(/cannot be fetched/);
+  // A logout ends the access token too.
+  expect((await post('/v1/auth/logout', { refresh_token })).status).toBe(200);
+  expect((await read('/v1/auth/me', own)).status).toBe(401);
   start.child.kill('SIGINT');
   expect(await start.code).toBe(0);
   await expect(fetch(`http://127.0.0.1:${port}/readyz`)).rejects.toThrow();
