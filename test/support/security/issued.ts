@@ -16,6 +16,8 @@ export interface Issued extends RunningGateway {
   readonly issuer: TestIssuer;
   /** The one key of the issuer, `k1`, for RS256. */
   readonly key: SigningKey;
+  /** As they are configured: for another node that accepts the same. */
+  readonly issuers: Config['auth']['issuers'];
   /** A good token of `ann`, but for what is changed; undefined claims are left out. */
   readonly token: (claims?: object, header?: object) => string;
 }
@@ -45,6 +47,7 @@ export async function startIssued({
     service,
     issuer,
     key,
+    issuers,
     token: (claims = {}, header = {}) => tokenOf(key, { iss: ISS, aud: AUD, sub: 'ann', ...claims }, header),
     async close() {
       await gateway.close();
