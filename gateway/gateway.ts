@@ -284,6 +284,7 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     upgrade,
     reached: notices.reached,
     guard: limits.guard.watch,
+    listening: auth.verify.start,
   });
   const drain = async (): Promise<void> => {
     const reason = new StatusError(Code.UNAVAILABLE, 'the gateway is shutting down');

@@ -1,6 +1,5 @@
 /** What `npm start` runs: the example services in this process, the gateway in front of them as a child, and what to try first. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createPublicKey } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -9,7 +8,6 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { DEMO_PASSWORDS, demoUsers } from './auth/demo.js';
 import { type RunningAuth, startAuth } from './auth/serve.js';
-import { createMemoryStore } from './auth/store.js';
 import { loadDescriptors } from './descriptors.js';
 import { startServices } from './services.js';
 
@@ -84,25 +82,13 @@ const CHANNEL_RULES = [
 ];
 
 const ISSUER = 'tidegate-demo';
-/** Longer than anybody tries it: its one key is given to the gateway at the start. */
-const KEY_LIFETIME_MS = 365 * 24 * 3_600_000;
-
-interface DemoAuth extends RunningAuth {
-  /** As PEM. */
-  readonly publicKey: string;
-}
 
 /** Beside the services, with users whose passwords are printed: it listens on loopback alone, and forgets all when it ends. */
-async function startDemoAuth(): Promise<DemoAuth> {
+async function startDemoAuth(port: number): Promise<RunningAuth> {
   const users = await demoUsers();
-  const store = createMemoryStore();
   const descriptors = loadDescriptors('contract.binpb');
-  const keys = { lifetimeMs: KEY_LIFETIME_MS };
-  const auth = await startAuth({ users, issuer: ISSUER, audience: ISSUER, store, keys, descriptors });
-  const [key] = await store.keys();
-  if (key === undefined) throw new Error('the auth service has no key');
-  const publicKey = createPublicKey(key.privateKey).export({ type: 'spki', format: 'pem' }).toString();
-  return { ...auth, publicKey };
+  const revocationsUrl = `http://127.0.0.1:${port}/-/revocations`;
+  return startAuth({ users, issuer: ISSUER, audience: ISSUER, descriptors, revocationsUrl });
 }
 
 function commands(port: number, token: string): string {
@@ -145,14 +131,16 @@ Enter a room and say hello, over a WebSocket:
 async function run(): Promise<number> {
   const port = await portOf(process.env.PORT ?? '8080');
   const services = await startServices();
-  const auth = await startDemoAuth().catch(async (thrown: unknown) => {
+  const auth = await startDemoAuth(port).catch(async (thrown: unknown) => {
     await services.close();
     throw thrown;
   });
   const folder = mkdtempSync(join(tmpdir(), 'tidegate-'));
   const config = join(folder, 'tidegate.yaml');
-  const keys = [{ algorithm: 'RS256', key: auth.publicKey }];
-  writeFileSync(config, JSON.stringify({ channels: true, channelRules: CHANNEL_RULES, auth: { keys } }));
+  // The gateway serves the keys of the service behind it, and reads them there as any verifier would.
+  const jwksUrl = `http://127.0.0.1:${port}/v1/auth/jwks`;
+  const issuers = [{ issuer: ISSUER, audiences: [ISSUER], jwksUrl }];
+  writeFileSync(config, JSON.stringify({ channels: true, channelRules: CHANNEL_RULES, auth: { issuers } }));
   const given = process.env.TIDEGATE_CONFIG;
   const upstreams = ['--upstream', services.address, '--upstream', `auth.v1=${auth.address}`];
   const flags = ['--dev', ...upstreams, '--port', `${port}`];

@@ -7,6 +7,7 @@ import { credentials } from '@grpc/grpc-js';
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { AuthServiceClient } from '../gen/auth/v1/auth.js';
 import { parsePhc, printPhc } from '../services/auth/phc.js';
+import { settingsOf } from '../services/auth/settings.js';
 import { parseUsers } from '../services/auth/users_file.js';
 import { PASSWORD, user } from './support/auth.js';
 import { ROOT } from './support/probe.js';
@@ -73,7 +74,13 @@ describe('the command', () => {
   });
 
   test('says everything that is wrong with its settings', async () => {
-    const wrong = run({ AUTH_PORT: 'x', AUTH_ALGORITHM: 'none', AUTH_ACCESS_SECONDS: '5' });
+    const AUTH_REVOCATIONS_URL = 'http://gateway/-/revocations';
+    const wrong = run({
+      AUTH_PORT: 'x',
+      AUTH_ALGORITHM: 'none',
+      AUTH_ACCESS_SECONDS: '5',
+      AUTH_REVOCATIONS_URL,
+    });
     expect(await wrong.code).toBe(1);
     expect(wrong.output().trimEnd().split('\n')).toEqual([
       'AUTH_ALGORITHM: must be RS256 or ES256, not none',
@@ -82,6 +89,7 @@ describe('the command', () => {
       'AUTH_ISSUER is missing: what tokens say in iss, for example https://auth.example.com',
       'AUTH_AUDIENCE is missing: what tokens say in aud, for example the name of your API',
       'AUTH_ACCESS_SECONDS: must be 30 to 3600, not 5',
+      'AUTH_REVOCATIONS_URL: must be https, or http on loopback',
     ]);
     const missing = run({ ...settings, AUTH_USERS: join(folder, 'no.yaml') });
     expect(await missing.code).toBe(1);
@@ -90,6 +98,25 @@ describe('the command', () => {
     expect(await unwritable.code).toBe(1);
     expect(unwritable.output()).toMatch(/\/proc\/state\.json/);
   });
+
+  test.each([
+    ['gateway', 'must be an URL such as https://gateway.internal/-/revocations'],
+    ['https://u:secret@gateway/-/revocations', 'must have no user and password in it'],
+    ['ftp://127.0.0.1/x', 'must be https, or http on loopback'],
+    ['http://127.0.0.1.evil.test/', 'must be https, or http on loopback'],
+  ])('takes no tokens back at %s', (AUTH_REVOCATIONS_URL, problem) => {
+    const env = { ...settings, AUTH_USERS: 'f', AUTH_REVOCATIONS_URL };
+    expect(() => settingsOf(env)).toThrow(new Error(`AUTH_REVOCATIONS_URL: ${problem}`));
+  });
+
+  test.each(['http://127.0.0.1:8080/-/revocations', 'http://[::1]/r', 'http://localhost/r', 'https://g/r'])(
+    'takes tokens back at %s',
+    (url) => {
+      const env = { ...settings, AUTH_USERS: 'f' };
+      expect(settingsOf({ ...env, AUTH_REVOCATIONS_URL: url }).revocationsUrl).toBe(url);
+      expect(settingsOf({ ...env, AUTH_REVOCATIONS_URL: '' }).revocationsUrl).toBeUndefined();
+    },
+  );
 
   test('hash prints a hash of the line on stdin that a login fits', async () => {
     const hash = (input: string, ...more: string[]) =>

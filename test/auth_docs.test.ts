@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../gateway/config.js';
 import { DEMO_PASSWORDS } from '../services/auth/demo.js';
 import { parsePhc } from '../services/auth/phc.js';
 import { parseUsers } from '../services/auth/users_file.js';
@@ -25,6 +26,15 @@ describe('the guide to the auth service', () => {
     expect(parseUsers(block('yaml'), 'guide')).toMatchObject([{ username: 'ada', id: 'u-17' }]);
   });
 
+  test('shows a configuration of the gateway that it takes', () => {
+    const [, yaml = ''] = [...GUIDE.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)].map(([, text]) => text);
+    const argv = ['--upstream', 'auth.v1=127.0.0.1:50053', '--config', 'tidegate.yaml'];
+    const { auth } = loadConfig({ argv, env: {}, readFile: () => yaml });
+    expect(auth.issuers).toMatchObject([
+      { issuer: 'https://auth.example.com', audiences: ['api'], algorithms: ['RS256', 'ES256'] },
+    ]);
+  });
+
   test('shows how a password becomes a hash', () => {
     const env = { PATH: process.env.PATH };
     const { stdout } = spawnSync('bash', ['-c', block('sh')], {
@@ -43,7 +53,7 @@ describe('the guide to the auth service', () => {
 
   test('names the users of `npm start`, and tests that there are', () => {
     for (const password of Object.values(DEMO_PASSWORDS)) expect(GUIDE).toContain(`\`${password}\``);
-    for (const [, path = ''] of GUIDE.matchAll(/\]\(\.\.\/([^)]+)\)/g)) {
+    for (const [, path = ''] of GUIDE.matchAll(/\]\(\.\.\/([^)#]+)/g)) {
       expect(existsSync(join(ROOT, path)), path).toBe(true);
     }
   });

@@ -437,6 +437,10 @@ describe('signing keys', () => {
   });
 });
 
+/** As it is kept. */
+const family = (access: unknown): string =>
+  JSON.stringify({ id: 'f', userId: 'u', passwordDigest: 'd', current: 'c', usedAt: 1, endsAt: 2, access });
+
 describe('the state in a file', () => {
   test('survives a restart, and holds neither tokens nor passwords', async () => {
     const path = join(folder(), 'state.json');
@@ -484,12 +488,21 @@ describe('the state in a file', () => {
       ['{"version": 2, "keys": [], "families": []}', 'not the state of an auth service of version 1'],
       ['{"version": 1, "keys": [{"algorithm": "none"}], "families": []}', 'not the state of an auth service'],
       ['{"version": 1, "keys": [], "families": [{}]}', 'not the state of an auth service'],
+      [`{"version": 1, "keys": [], "families": [${family([{ id: 'a' }])}]}`, 'not the state'],
+      [`{"version": 1, "keys": [], "families": [${family('a')}]}`, 'not the state'],
     ] as const) {
       writeFileSync(path, text);
       await expect(openFileStore(path)).rejects.toThrow(`${path}: ${problem}`);
       expect(readFileSync(path, 'utf8')).toBe(text);
     }
     await expect(openFileStore(join(folder(), 'no', 'state.json'))).rejects.toThrow(/ENOENT/);
+  });
+
+  test('of logins from before access tokens were remembered is taken', async () => {
+    const path = join(folder(), 'state.json');
+    writeFileSync(path, `{"version": 1, "keys": [], "families": [${family(undefined)}]}`);
+    await (await openFileStore(path)).close();
+    expect(JSON.parse(readFileSync(path, 'utf8')).families).toHaveLength(1);
   });
 });
 

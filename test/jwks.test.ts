@@ -65,6 +65,18 @@ describe('keys at an URL', () => {
     expect(issuer.asked).toBe(1);
   });
 
+  test('are fetched when they are started with, however often, or when a token needs them; not before', async () => {
+    const { issuer, set, outcomes } = await start();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(issuer.asked).toBe(0);
+    set.start();
+    set.start();
+    await vi.waitFor(() => expect(outcomes).toHaveLength(1));
+    set.start();
+    expect(set.find('RS256', 'k1')).not.toBeInstanceOf(Promise);
+    expect(issuer.asked).toBe(1);
+  });
+
   test('are fetched again for an unknown key id, at most once per cool-down', async () => {
     const { issuer, set } = await start({ coolDown: 3_000 });
     expect(await find(set, 'k1')).toBe('k1');

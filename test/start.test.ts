@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { DEMO_PASSWORDS } from '../services/auth/demo.js';
 import { startGateway, tokenFor } from './support/gateway.js';
 import { freePort } from './support/probe.js';
 import { runService } from './support/service_process.js';
@@ -81,6 +82,24 @@ test('npm start stops the gateway, then the services, and answers with the code 
     return (await fetch(url, { method: 'POST', headers, body: '{"data":{"n":1}}' })).status;
   };
   expect([await publish('news'), await publish('other')]).toEqual([200, 401]);
+  // The token that is printed and those of the auth service are good; its keys come through the gateway itself.
+  const read = (path: string, token: unknown) =>
+    fetch(`http://127.0.0.1:${port}${path}`, { headers: { authorization: `Bearer ${token}` } });
+  const [, development] = await start.prints(/authorization: Bearer ([\w.-]+)/);
+  expect((await read('/v1/orders', development)).status).toBe(200);
+  const post = (path: string, body: object) =>
+    fetch(`http://127.0.0.1:${port}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+  const login = await post('/v1/auth/login', { username: 'ben', password: DEMO_PASSWORDS.ben });
+  const { access_token: own, refresh_token } = (await login.json()) as Record<string, string>;
+  expect(await (await read('/v1/auth/me', own)).json()).toMatchObject({ userId: 'ben' });
+  expect(start.output()).not.toMatch(/cannot be fetched/);
+  // A logout ends the access token too.
+  expect((await post('/v1/auth/logout', { refresh_token })).status).toBe(200);
+  expect((await read('/v1/auth/me', own)).status).toBe(401);
   start.child.kill('SIGINT');
   expect(await start.code).toBe(0);
   await expect(fetch(`http://127.0.0.1:${port}/readyz`)).rejects.toThrow();

@@ -23,6 +23,8 @@ export interface IssuersOptions {
 export interface Issuers {
   /** Whose token it claims to be. Throws TokenRefusal. */
   of(iss: unknown): Issuer;
+  /** See KeySet. */
+  start(): void;
   close(): void;
 }
 
@@ -36,6 +38,9 @@ export function createIssuers(auth: AuthConfig, options: IssuersOptions = {}): I
       const issuer = (typeof iss === 'string' ? named.get(iss) : undefined) ?? anyone;
       if (issuer === undefined) throw new TokenRefusal('token issuer is not accepted');
       return issuer;
+    },
+    start() {
+      for (const { keys } of all) keys.start();
     },
     close() {
       for (const { keys } of all) keys.close();

@@ -56,7 +56,7 @@ const MAX_KEYS = 64;
 /** Tokens that wait for one fetch; the others are refused, as if the fetch had failed. */
 const MAX_WAITING = 1_000;
 
-/** Fetches at once, and whenever the keys are no longer fresh, until it is closed. Keeps no process alive. */
+/** Fetches when it is started or first asked, and from then on whenever the keys are no longer fresh, until it is closed. Keeps no process alive. */
 export function createJwks(options: JwksOptions): KeySet {
   return new Jwks(options);
 }
@@ -77,7 +77,10 @@ class Jwks implements KeySet {
 
   constructor(private readonly options: JwksOptions) {
     this.times = { ...TIMES, ...options.times };
-    void this.refresh();
+  }
+
+  start(): void {
+    if (this.askedAt === Number.NEGATIVE_INFINITY) void this.refresh();
   }
 
   find(

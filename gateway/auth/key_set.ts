@@ -14,6 +14,8 @@ export interface KeySet {
     algorithm: Algorithm,
     keyId: unknown,
   ): readonly VerificationKey[] | Promise<readonly VerificationKey[]>;
+  /** Fetches what has to be fetched, so that the first token need not wait. Without it, that one does. */
+  start(): void;
   /** Grows whenever keys come or go: what was verified, or refused, before has to be looked at again. */
   readonly generation: number;
   close(): void;
@@ -41,6 +43,7 @@ export function createStaticKeys(keys: readonly VerificationKey[]): KeySet {
       if (fitting === undefined) throw unknownKey();
       return fitting;
     },
+    start() {},
     generation: 0,
     close() {},
   };

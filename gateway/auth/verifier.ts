@@ -29,6 +29,8 @@ export interface TokenVerifier {
   /** The principal of a token that is remembered and still good; undefined says nothing. Throws StatusError UNAUTHENTICATED. */
   readonly known: (token: string) => Principal | undefined;
   readonly counts: Readonly<TokenCounts>;
+  /** Fetches the keys of all issuers, so that the first token need not wait for them. */
+  readonly start: () => void;
   readonly close: () => void;
 }
 
@@ -122,7 +124,7 @@ export function createTokenVerifier(auth: AuthConfig, options: VerifierOptions =
       return refuse(thrown);
     }
   };
-  return Object.assign(verify, { known, counts, close: issuers.close });
+  return Object.assign(verify, { known, counts, start: issuers.start, close: issuers.close });
 }
 
 /** What a refused token is remembered by: it is as long as whoever sent it wanted. */

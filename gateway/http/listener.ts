@@ -38,6 +38,8 @@ export interface ListenerOptions {
   readonly reached?: (limit: string) => void;
   /** Called with the server before it listens. */
   readonly guard?: (server: Server | SecureServer) => void;
+  /** Called once it listens, for what asks this gateway itself, as an issuer behind it may be asked for its keys. */
+  readonly listening?: () => void;
 }
 
 /** The parts of HTTP that a parser's error is about; of the others nothing is known but that it is no HTTP. */
@@ -120,7 +122,7 @@ function createHttpsServer(
 }
 
 export function createListener(given: ListenerOptions): Listener {
-  const { config, certificates, handle, upgrade, reached = () => {}, guard } = given;
+  const { config, certificates, handle, upgrade, reached = () => {}, guard, listening } = given;
   const { headersMs, keepAliveMs } = config.timeouts;
   const turns = createTurns(handle);
   const options: ServerOptions = {
@@ -140,6 +142,7 @@ export function createListener(given: ListenerOptions): Listener {
   server.maxHeadersCount = 0;
   server.on('clientError', createParserErrorListener(config.http, reached));
   guard?.(server);
+  if (listening !== undefined) server.once('listening', listening);
   server.on('upgrade', (request, socket, head) => {
     // The connection still owes an answer, which the new protocol would be mixed with.
     if (turns.isBusy(socket)) socket.destroy();

@@ -3,7 +3,7 @@
  * since either its owner or a thief has just used it for the second time.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import type { AuthStore, Change, Family } from './store.js';
+import type { AccessToken, AuthStore, Family } from './store.js';
 import type { User, Users } from './users.js';
 
 export interface RefreshLimits {
@@ -27,10 +27,19 @@ export const REFRESH_DEFAULTS: RefreshLimits = {
 /** Why a token is refused. Its bearer is not told. */
 export type Refusal = 'unknown' | 'expired' | 'user_gone' | 'password_changed' | 'reused';
 
-export type Refreshed =
-  | { readonly user: User; readonly token: string }
-  /** `userId`: whose family it was, where there was one. It has ended. */
-  | { readonly refusal: Refusal; readonly userId?: string };
+/** A login that has ended: whose it was, where there was one, and its access tokens, which may not have expired. */
+export interface Ended {
+  readonly userId?: string;
+  readonly access: readonly AccessToken[];
+}
+
+export interface Begun {
+  readonly token: string;
+  /** Access tokens that had to make room. */
+  readonly over: readonly AccessToken[];
+}
+
+export type Refreshed = (Begun & { readonly user: User }) | (Ended & { readonly refusal: Refusal });
 
 export interface RefreshParts {
   readonly store: AuthStore;
@@ -42,6 +51,8 @@ export interface RefreshParts {
 const FAMILY_BYTES = 16;
 const SECRET_BYTES = 32;
 const TOKEN = /^[\w-]{64}$/;
+/** Of one login at a time: one more takes back the oldest. Who refreshes when it is time has one or two. */
+const MOST_ACCESS = 20;
 
 export class RefreshTokens {
   readonly #store: AuthStore;
@@ -54,8 +65,8 @@ export class RefreshTokens {
     this.#clock = clock;
   }
 
-  /** The first token of a new family. */
-  async begin(user: User): Promise<string> {
+  /** The first token of a new family. `access`: the access token that comes with it; `over`: those of logins that had to end for it. */
+  async begin(user: User, access: AccessToken): Promise<Begun> {
     const name = randomBytes(FAMILY_BYTES);
     const token = tokenOf(name);
     const now = this.#clock();
@@ -66,38 +77,42 @@ export class RefreshTokens {
       current: digest(token),
       usedAt: now,
       endsAt: now + this.#limits.lifetimeMs,
+      access: [access],
     };
-    await this.#store.add(family, this.#limits.mostPerUser);
-    return token;
+    const over = await this.#store.add(family, this.#limits.mostPerUser);
+    return { token, over: over.flatMap((one) => one.access ?? []) };
   }
 
-  /** Spends a token. */
-  refresh(token: string, users: Users): Promise<Refreshed> {
+  /** Spends a token. `access`: the access token that comes with its successor. */
+  refresh(token: string, users: Users, access: AccessToken): Promise<Refreshed> {
     const name = familyOf(token);
-    if (name === undefined) return Promise.resolve({ refusal: 'unknown' });
+    if (name === undefined) return Promise.resolve({ refusal: 'unknown', ...ended(undefined) });
     const successor = tokenOf(name);
-    return this.#store.change(digest(name), (family) => {
+    return this.#store.change<Refreshed>(digest(name), (family) => {
       const user = family && users.withId(family.userId);
       const refusal = this.#refusalOf(token, family, user);
       if (refusal !== undefined || family === undefined || user === undefined) {
-        return ended(refusal ?? 'unknown', family);
+        return { family: undefined, result: { refusal: refusal ?? 'unknown', ...ended(family) } };
       }
       // A repetition spends nothing: the time of grace still counts from the first time.
       const previous =
         digest(token) === family.current ? { digest: family.current, at: this.#clock() } : family.previous;
-      const next = { ...family, current: digest(successor), usedAt: this.#clock() };
+      const now = this.#clock();
+      const good = [...(family.access ?? []).filter(({ expiresAt }) => expiresAt > now), access];
+      const kept = good.slice(-MOST_ACCESS);
+      const next = { ...family, current: digest(successor), usedAt: now, access: kept };
       return {
         family: previous === undefined ? next : { ...next, previous },
-        result: { user, token: successor },
+        result: { user, token: successor, over: good.slice(0, good.length - kept.length) },
       };
     });
   }
 
-  /** Ends the family of a token, spent or not. Answers whose it was, if there was one. */
-  end(token: string): Promise<string | undefined> {
+  /** Ends the family of a token, spent or not. */
+  end(token: string): Promise<Ended> {
     const name = familyOf(token);
-    if (name === undefined) return Promise.resolve(undefined);
-    return this.#store.change(digest(name), (family) => ({ family: undefined, result: family?.userId }));
+    if (name === undefined) return Promise.resolve(ended(undefined));
+    return this.#store.change(digest(name), (family) => ({ family: undefined, result: ended(family) }));
   }
 
   /** Forgets families that nobody can go on with. */
@@ -127,9 +142,8 @@ export class RefreshTokens {
   }
 }
 
-function ended(refusal: Refusal, family: Family | undefined): Change<Refreshed> {
-  const result = family === undefined ? { refusal } : { refusal, userId: family.userId };
-  return { family: undefined, result };
+function ended(family: Family | undefined): Ended {
+  return family === undefined ? { access: [] } : { userId: family.userId, access: family.access ?? [] };
 }
 
 function tokenOf(name: Buffer): string {

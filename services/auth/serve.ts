@@ -1,8 +1,10 @@
 /** The auth service on a server of its own. */
 import { createServer, type RunningServer, type ServerOptions } from '../server.js';
+import { createAccessTokens } from './access.js';
 import { type Algorithm, createKeyRing, type KeyLimits } from './keys.js';
 import { type CheckLimits, createPasswordCheck } from './password.js';
 import { REFRESH_DEFAULTS, type RefreshLimits, RefreshTokens } from './refresh.js';
+import { createRevoke, REVOKES_NOTHING, type RevokeTimes } from './revoke.js';
 import { type AuthEvent, createAuthService } from './service.js';
 import { type AuthStore, createMemoryStore } from './store.js';
 import { createLoginGuard, type LoginLimits } from './throttle.js';
@@ -15,8 +17,11 @@ export interface AuthOptions extends ServerOptions {
   readonly issuer: string;
   /** `aud` of access tokens. */
   readonly audience: string;
-  /** How long access tokens are valid, in seconds; default 300. Nobody can take one back before. */
+  /** How long access tokens are valid, in seconds; default 300. */
   readonly accessSeconds?: number;
+  /** `POST /-/revocations` of the gateway, which accepts our tokens: told of those that are to end before. Default: they are good until they expire. */
+  readonly revocationsUrl?: string | undefined;
+  readonly revocations?: Partial<RevokeTimes>;
   /** Default RS256, which is the cheapest to verify. */
   readonly algorithm?: Algorithm;
   readonly keys?: Partial<Omit<KeyLimits, 'keepMs'>>;
@@ -32,7 +37,7 @@ export interface AuthOptions extends ServerOptions {
 }
 
 export interface RunningAuth extends RunningServer {
-  /** Logins of users who are gone, disabled, or have another password end with their next refresh. */
+  /** Of users who are gone, disabled, or have another password: logins end with their next refresh, access tokens now. */
   readonly replaceUsers: (users: readonly User[]) => void;
 }
 
@@ -50,6 +55,18 @@ export async function startAuth(options: AuthOptions): Promise<RunningAuth> {
   const keys = await createKeyRing({ algorithm, limits, store, clock, report });
   const refresh = { ...REFRESH_DEFAULTS, ...options.refresh };
   const refreshTokens = new RefreshTokens({ store, limits: refresh, clock });
+  const notify = options.notify ?? (() => {});
+  const access = createAccessTokens({ rules: { issuer, audience, seconds: accessSeconds }, keys, clock });
+  const revoke =
+    options.revocationsUrl === undefined
+      ? REVOKES_NOTHING
+      : createRevoke({
+          url: options.revocationsUrl,
+          credential: access.signOwn,
+          issuer,
+          failed: (failure) => notify({ event: 'revocation_failed', ...failure }),
+          times: options.revocations ?? {},
+        });
   let users = createUsers(options.users);
   const parts = {
     users: () => users,
@@ -57,9 +74,10 @@ export async function startAuth(options: AuthOptions): Promise<RunningAuth> {
     guard: createLoginGuard(options.logins ?? {}, clock),
     refreshTokens,
     keys,
-    access: { issuer, audience, seconds: accessSeconds },
+    access,
+    revoke,
     clock,
-    notify: options.notify ?? (() => {}),
+    notify,
   };
   const server = await createServer((handlers) => [createAuthService(parts, handlers)], options);
   // A next key is published in time also when nobody asks for anything.
@@ -69,9 +87,24 @@ export async function startAuth(options: AuthOptions): Promise<RunningAuth> {
     clearInterval(ticking);
     clearInterval(pruning);
     await server.close();
+    revoke.close();
   };
+  let listed = options.users;
   const replaceUsers = (list: readonly User[]) => {
+    const before = listed;
+    listed = list;
     users = createUsers(list);
+    const at = clock();
+    const expiresAt = at + accessSeconds * 1000;
+    for (const { id } of before.filter((one) => hasEnded(one, users.withId(one.id)))) {
+      void revoke.user(id, { at, expiresAt });
+    }
   };
   return { ...server, close, replaceUsers };
+}
+
+/** Whether a user may go on no longer with what they had before. */
+function hasEnded(before: User, after: User | undefined): boolean {
+  if (before.disabled) return false;
+  return after === undefined || after.disabled || after.password !== before.password;
 }

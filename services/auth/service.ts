@@ -1,33 +1,38 @@
 /** auth.v1.AuthService: requests are checked here, before passwords, tokens and keys are looked at. */
-import { randomUUID } from 'node:crypto';
 import { type handleUnaryCall, Metadata, status } from '@grpc/grpc-js';
-import jwt from 'jsonwebtoken';
 import { type AuthServiceServer, AuthServiceService, type TokenResponse } from '../../gen/auth/v1/auth.js';
 import { type Caller, userOf } from '../caller.js';
 import { refused } from '../errors.js';
 import type { Handlers } from '../handlers.js';
 import type { Service } from '../server.js';
 import { Checks } from '../validation.js';
+import type { AccessTokens } from './access.js';
 import type { KeyRing } from './keys.js';
 import type { CheckPassword } from './password.js';
 import type { RefreshTokens, Refusal } from './refresh.js';
+import type { Revoke } from './revoke.js';
+import type { AccessToken } from './store.js';
 import type { LoginGuard } from './throttle.js';
 import type { User, Users } from './users.js';
 
 /** Something that whoever watches over the service wants to know. There is no secret in it. */
 export interface AuthEvent {
-  readonly event: 'login' | 'login_failed' | 'login_refused' | 'refresh_refused' | 'logout';
+  readonly event:
+    | 'login'
+    | 'login_failed'
+    | 'login_refused'
+    | 'refresh_refused'
+    | 'logout'
+    /** Access tokens that were to be taken back are good for now. */
+    | 'revocation_failed';
   /** The user's id. Absent where nobody has the name that was given: it may be a password in the wrong field. */
   readonly userId?: string;
   /** Of the client, as the gateway says. */
   readonly address?: string;
   readonly reason?: Refusal;
-}
-
-export interface AccessTokens {
-  readonly issuer: string;
-  readonly audience: string;
-  readonly seconds: number;
+  /** Why a revocation failed, and how often it is tried again. */
+  readonly problem?: string;
+  readonly triesLeft?: number;
 }
 
 export interface AuthParts {
@@ -37,12 +42,15 @@ export interface AuthParts {
   readonly refreshTokens: RefreshTokens;
   readonly keys: KeyRing;
   readonly access: AccessTokens;
+  readonly revoke: Revoke;
   readonly clock: () => number;
   readonly notify: (event: AuthEvent) => void;
 }
 
 export function createAuthService(parts: AuthParts, { unary }: Handlers): Service {
-  const { users, refreshTokens, keys, notify } = parts;
+  const { users, refreshTokens, keys, access, notify } = parts;
+  const revoke = (tokens: readonly AccessToken[]): Promise<void> =>
+    parts.revoke.tokens(tokens.filter(({ expiresAt }) => expiresAt > parts.clock()));
 
   const implementation: AuthServiceServer = {
     login: cached(
@@ -53,24 +61,35 @@ export function createAuthService(parts: AuthParts, { unary }: Handlers): Servic
         checks.text(password, 'password', { least: 1, most: 1024 });
         checks.done();
         const user = await login(parts, { username, password, address: caller.address });
-        return pair(parts, user, await refreshTokens.begin(user));
+        const next = access.next();
+        const { token, over } = await refreshTokens.begin(user, next);
+        await revoke(over);
+        return print(access, token, await access.sign(next, user));
       }),
     ),
     refresh: cached(
       'no-store',
       unary(async ({ refreshToken }, { address }) => {
         checkToken(refreshToken);
-        const refreshed = await refreshTokens.refresh(refreshToken, users());
-        if ('user' in refreshed) return pair(parts, refreshed.user, refreshed.token);
+        const next = access.next();
+        const refreshed = await refreshTokens.refresh(refreshToken, users(), next);
+        if ('user' in refreshed) {
+          const { user, token, over } = refreshed;
+          await revoke(over);
+          return print(access, token, await access.sign(next, user));
+        }
         const { refusal, userId } = refreshed;
         notify({ event: 'refresh_refused', reason: refusal, ...known({ userId, address }) });
+        await revoke(refreshed.access);
         throw refused(status.UNAUTHENTICATED, 'INVALID_REFRESH_TOKEN', 'the refresh token is not valid');
       }),
     ),
     logout: unary(async ({ refreshToken }, { address }) => {
       checkToken(refreshToken);
-      const userId = await refreshTokens.end(refreshToken);
+      const ended = await refreshTokens.end(refreshToken);
+      const { userId } = ended;
       if (userId !== undefined) notify({ event: 'logout', ...known({ userId, address }) });
+      await revoke(ended.access);
       return {};
     }),
     jwks: cached(
@@ -130,25 +149,8 @@ async function login(parts: AuthParts, { username, password, address }: Credenti
   return user;
 }
 
-async function pair(
-  { keys, access, clock }: AuthParts,
-  user: User,
-  refreshToken: string,
-): Promise<TokenResponse> {
-  const { algorithm, kid, privateKey } = await keys.signing();
-  const iat = Math.floor(clock() / 1000);
-  const claims = {
-    iss: access.issuer,
-    aud: access.audience,
-    sub: user.id,
-    iat,
-    exp: iat + access.seconds,
-    jti: randomUUID(),
-    roles: user.roles,
-    permissions: user.permissions,
-  };
-  const accessToken = jwt.sign(claims, privateKey, { algorithm, keyid: kid });
-  return { accessToken, tokenType: 'Bearer', expiresIn: access.seconds, refreshToken };
+function print({ rules }: AccessTokens, refreshToken: string, accessToken: string): TokenResponse {
+  return { accessToken, tokenType: 'Bearer', expiresIn: rules.seconds, refreshToken };
 }
 
 function checkToken(token: string): void {
@@ -157,7 +159,7 @@ function checkToken(token: string): void {
   checks.done();
 }
 
-function known({ userId, address }: { readonly userId: string | undefined; readonly address: string }) {
+function known({ userId, address }: { readonly userId?: string | undefined; readonly address: string }) {
   return { ...(userId !== undefined && { userId }), ...(address !== '' && { address }) };
 }
 

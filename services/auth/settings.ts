@@ -11,6 +11,8 @@ export interface AuthSettings {
   readonly audience: string;
   readonly algorithm: Algorithm;
   readonly accessSeconds: number;
+  /** Default: access tokens are not taken back. */
+  readonly revocationsUrl: string | undefined;
 }
 
 /** Throws an error that names every variable that is wrong, a line each. */
@@ -41,7 +43,22 @@ export function settingsOf(env: Readonly<Record<string, string | undefined>>): A
     audience: required('AUTH_AUDIENCE', 'what tokens say in aud, for example the name of your API'),
     algorithm: algorithm as Algorithm,
     accessSeconds: whole('AUTH_ACCESS_SECONDS', { least: 30, most: 3_600, usual: 300 }),
+    revocationsUrl: env.AUTH_REVOCATIONS_URL || undefined,
   };
+  const problem = urlProblem(env.AUTH_REVOCATIONS_URL);
+  if (problem !== undefined) problems.push(`AUTH_REVOCATIONS_URL: ${problem}`);
   if (problems.length > 0) throw new Error(problems.join('\n'));
   return settings;
+}
+
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
+
+/** Whoever reads what is sent there can revoke tokens for a minute. The value is not repeated: it may hold a password. */
+function urlProblem(text: string | undefined): string | undefined {
+  if (!text) return undefined;
+  if (!URL.canParse(text)) return 'must be an URL such as https://gateway.internal/-/revocations';
+  const { protocol, hostname, username, password } = new URL(text);
+  if (username !== '' || password !== '') return 'must have no user and password in it';
+  if (protocol === 'https:' || (protocol === 'http:' && LOOPBACK.test(hostname))) return undefined;
+  return 'must be https, or http on loopback';
 }

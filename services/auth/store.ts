@@ -16,6 +16,16 @@ export interface Family {
   readonly usedAt: number;
   /** When it ends, whatever happens. */
   readonly endsAt: number;
+  /** Its access tokens that had not expired when the last one was issued, oldest first; default none. */
+  readonly access?: readonly AccessToken[];
+}
+
+/** What is remembered of one, for taking it back. */
+export interface AccessToken {
+  /** Its `jti`. */
+  readonly id: string;
+  /** In ms since the epoch. */
+  readonly expiresAt: number;
 }
 
 export interface StoredKey {
@@ -34,8 +44,8 @@ export interface Change<T> {
 }
 
 export interface AuthStore {
-  /** Adds a family. Of a user's, only the `most` last used ones stay. */
-  readonly add: (family: Family, most: number) => Promise<void>;
+  /** Adds a family. Of a user's, only the `most` last used ones stay; the answer is those that had to go. */
+  readonly add: (family: Family, most: number) => Promise<readonly Family[]>;
   /**
    * Decides on a family and replaces it, with nobody else deciding on the same one in between: of two calls with one token, the second sees
    * what the first has made of it. Resolves when what was decided is kept. A `decide` that throws changes nothing.
@@ -83,8 +93,10 @@ export function createMemoryStore(
       put(family);
       const own = [...(byUser.get(family.userId) ?? [])].flatMap((id) => byId.get(id) ?? []);
       own.sort((a, b) => b.usedAt - a.usedAt);
-      for (const each of own.filter(({ id }) => id !== family.id).slice(most - 1)) remove(each);
+      const over = own.filter(({ id }) => id !== family.id).slice(most - 1);
+      for (const each of over) remove(each);
       await saved();
+      return over;
     },
     change: async (id, decide) => {
       const before = byId.get(id);

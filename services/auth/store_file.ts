@@ -95,12 +95,13 @@ const isKey = ({ algorithm, privateKey, usedFrom, usedUntil }: Readonly<Record<s
   Number.isFinite(usedUntil);
 
 function isFamily(family: Readonly<Record<string, unknown>>): boolean {
-  const { id, userId, passwordDigest, current, previous, usedAt, endsAt } = family;
+  const { id, userId, passwordDigest, current, previous, usedAt, endsAt, access } = family;
   const isPrevious = isRecord(previous) ? isText(previous.digest) && Number.isFinite(previous.at) : !previous;
   return (
     [id, userId, passwordDigest, current].every(isText) &&
     [usedAt, endsAt].every(Number.isFinite) &&
-    isPrevious
+    isPrevious &&
+    (access === undefined || isList(access, (one) => isText(one.id) && Number.isFinite(one.expiresAt)))
   );
 }
 

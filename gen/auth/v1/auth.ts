@@ -776,8 +776,8 @@ export const AuthServiceService = {
     responseDeserialize: (value: Buffer): TokenResponse => TokenResponse.decode(value),
   },
   /**
-   * Ends the login that a refresh token came of. A token that is not known is no error (RFC 7009, 2.2). Access tokens stay valid
-   * until they expire.
+   * Ends the login that a refresh token came of. A token that is not known is no error (RFC 7009, 2.2). Where the service
+   * is configured to revoke access tokens, those of the login end too; otherwise they stay valid until they expire.
    */
   logout: {
     path: "/auth.v1.AuthService/Logout" as const,
@@ -827,8 +827,8 @@ export interface AuthServiceServer extends UntypedServiceImplementation {
    */
   refresh: handleUnaryCall<RefreshRequest, TokenResponse>;
   /**
-   * Ends the login that a refresh token came of. A token that is not known is no error (RFC 7009, 2.2). Access tokens stay valid
-   * until they expire.
+   * Ends the login that a refresh token came of. A token that is not known is no error (RFC 7009, 2.2). Where the service
+   * is configured to revoke access tokens, those of the login end too; otherwise they stay valid until they expire.
    */
   logout: handleUnaryCall<LogoutRequest, Empty>;
   /**
@@ -882,8 +882,8 @@ export interface AuthServiceClient extends Client {
     callback: (error: ServiceError | null, response: TokenResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Ends the login that a refresh token came of. A token that is not known is no error (RFC 7009, 2.2). Access tokens stay valid
-   * until they expire.
+   * Ends the login that a refresh token came of. A token that is not known is no error (RFC 7009, 2.2). Where the service
+   * is configured to revoke access tokens, those of the login end too; otherwise they stay valid until they expire.
    */
   logout(request: LogoutRequest, callback: (error: ServiceError | null, response: Empty) => void): ClientUnaryCall;
   logout(

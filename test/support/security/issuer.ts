@@ -40,12 +40,15 @@ export const seconds = (): number => Math.floor(Date.now() / 1000);
 
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-/** A token of the key, made by another implementation than ours where there is one. */
+/** A token of the key without the claims that are undefined, made by another implementation than ours where there is one. */
 export function tokenOf(key: SigningKey, claims: object, header: object = {}): string {
-  const all = { sub: 'u1', iat: seconds(), exp: seconds() + 600, ...claims };
+  const given = { sub: 'u1', iat: seconds(), exp: seconds() + 600, ...claims };
+  const all = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   if (key.algorithm !== 'EdDSA') {
     const full = { alg: key.algorithm, kid: key.kid, ...header };
-    return jwt.sign(all, key.privateKey, { algorithm: key.algorithm, header: full, noTimestamp: true });
+    // Which takes `iat` away as well, and not only does not add it.
+    const noTimestamp = !('iat' in all);
+    return jwt.sign(all, key.privateKey, { algorithm: key.algorithm, header: full, noTimestamp });
   }
   const input = `${part({ alg: 'EdDSA', kid: key.kid, ...header })}.${part(all)}`;
   return `${input}.${sign(null, Buffer.from(input), key.privateKey).toString('base64url')}`;
