@@ -26,7 +26,10 @@ export interface TokenVerifier {
    * message never holds the token, and UNAVAILABLE while the keys of its issuer are not known.
    */
   (token: string): Principal | Promise<Principal>;
-  /** The principal of a token that is remembered and still good; undefined says nothing. Throws StatusError UNAUTHENTICATED. */
+  /**
+   * The principal of a token that is remembered and still good; undefined says nothing. Throws StatusError UNAUTHENTICATED for one that was good, and has
+   * expired or was revoked.
+   */
   readonly known: (token: string) => Principal | undefined;
   readonly counts: Readonly<TokenCounts>;
   readonly close: () => void;
@@ -82,15 +85,16 @@ export function createTokenVerifier(auth: AuthConfig, options: VerifierOptions =
       verified.delete(tail);
       return undefined;
     }
-    stillGood(principal);
+    const problem = problemOf(principal);
+    if (problem !== undefined) return refuse(new TokenRefusal(problem));
     counts.remembered++;
     return principal;
   };
-  const stillGood = (principal: Principal): void => {
-    if (principal.expiresAt !== undefined && Date.now() >= principal.expiresAt + leewayMs) {
-      throw new TokenRefusal('token expired');
-    }
-    if (isRevoked(principal)) throw new TokenRefusal('token was revoked');
+  /** What has happened since it was issued. */
+  const problemOf = (principal: Principal): string | undefined => {
+    const { expiresAt } = principal;
+    if (expiresAt !== undefined && Date.now() >= expiresAt + leewayMs) return 'token expired';
+    return isRevoked(principal) ? 'token was revoked' : undefined;
   };
   const refuse = (thrown: unknown): never => {
     counts.refused++;
@@ -100,7 +104,8 @@ export function createTokenVerifier(auth: AuthConfig, options: VerifierOptions =
     const { generation } = issuer.keys;
     try {
       const principal = verifyWith(keys, jws, issuer, roles);
-      stillGood(principal);
+      const problem = problemOf(principal);
+      if (problem !== undefined) throw new TokenRefusal(problem);
       verified.set(token.slice(TAIL), { token, principal, issuer, generation });
       counts.verified++;
       return principal;
@@ -124,8 +129,10 @@ export function createTokenVerifier(auth: AuthConfig, options: VerifierOptions =
       : finish(token, jws, issuer, keys);
   };
   const verify = (token: string): Principal | Promise<Principal> => {
+    const principal = known(token);
+    if (principal !== undefined) return principal;
     try {
-      return known(token) ?? begin(token);
+      return begin(token);
     } catch (thrown) {
       return refuse(thrown);
     }

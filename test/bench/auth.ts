@@ -63,6 +63,7 @@ function signed(algorithm: Signing, count: number): string[] {
   );
 }
 
+const limits = createLimits({ config, reached: () => {} });
 const { authenticate, close } = await createAuth({
   config,
   broker: createMemoryBroker(),
@@ -71,8 +72,8 @@ const { authenticate, close } = await createAuth({
   codec: () => {
     throw new Error('nothing is printed here');
   },
+  mayTry: limits.mayTry,
 });
-const limits = createLimits({ config, reached: () => {} });
 const grants = createGrants({ roles: { clerk: range(10_000).map(permissionOf) } });
 const answered = Promise.resolve<Reply>({ headers: {}, messages: new Uint8Array(), trailers: () => ({}) });
 const innermost: Invoke = () => answered;
