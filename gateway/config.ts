@@ -95,7 +95,10 @@ export function loadConfig({ argv, env, readFile = readText, ...options }: LoadO
   };
   if (stream.problem !== undefined) problems.push(`${secretPlace(parsed.data, merged)}: ${stream.problem}`);
   problems.push(...keyProblems(keys, config), ...hostProblems(config, env, merged));
-  problems.push(...issuers.problems, ...issuerProblems(parsed.data, config, merged));
+  problems.push(
+    ...issuers.problems,
+    ...issuerProblems(parsed.data, config, { ...merged, places: issuers.places }),
+  );
   problems.push(...upstreamProblems(config, options.upstreams ?? 'required', merged));
   problems.push(
     ...corsProblems(config, merged),

@@ -16,6 +16,8 @@ const MATERIALS = ['jwksUrl', 'key', 'keyFile', 'secret', 'secretFile'] as const
 
 export interface ResolvedIssuers {
   readonly issuers: readonly IssuerConfig[];
+  /** Where each of those is configured, in their order. */
+  readonly places: readonly string[];
   /** None of them shows a key. */
   readonly problems: readonly string[];
 }
@@ -27,11 +29,13 @@ export function resolveIssuers(
   { placeOf }: Merged,
 ): ResolvedIssuers {
   const issuers: IssuerConfig[] = [];
+  const places: string[] = [];
   const problems: string[] = [];
   const { issuer, audience, jwksUrl } = auth;
   if (jwksUrl !== undefined && issuer !== undefined) {
     const audiences = audience === undefined ? [] : [audience];
     issuers.push({ issuer, audiences, algorithms: USUAL, jwksUrl, required: {} });
+    places.push(placeOf(['auth', 'jwksUrl']));
   } else if (jwksUrl !== undefined) {
     problems.push(
       `${placeOf(['auth', 'jwksUrl'])}: expected the issuer too (auth.issuer): another one may sign with a key of the same kind`,
@@ -39,10 +43,14 @@ export function resolveIssuers(
   }
   for (const [index, one] of auth.issuers.entries()) {
     const resolved = resolve(one, readFile);
-    if ('problem' in resolved) problems.push(`${placeOf(['auth', 'issuers', index])}: ${resolved.problem}`);
-    else issuers.push(resolved);
+    const place = placeOf(['auth', 'issuers', index]);
+    if ('problem' in resolved) problems.push(`${place}: ${resolved.problem}`);
+    else {
+      issuers.push(resolved);
+      places.push(place);
+    }
   }
-  return { issuers, problems };
+  return { issuers, places, problems };
 }
 
 type Problem = { readonly problem: string };
@@ -133,18 +141,16 @@ function kindOf({ type, asymmetricKeyType, symmetricKeySize }: KeyObject): strin
 export function issuerProblems(
   { auth: { jwksUrl } }: ParsedConfig,
   { auth, dev }: Config,
-  { placeOf }: Merged,
+  { placeOf, places }: Merged & Pick<ResolvedIssuers, 'places'>,
 ): string[] {
   const problems: string[] = [];
-  const at = (index: number) => placeOf(['auth', 'issuers', index]);
   const configured = auth.keys.length - (dev ? 1 : 0);
   if (jwksUrl !== undefined && configured > 0) {
     problems.push(`${placeOf(['auth', 'jwksUrl'])}: not together with other keys; use auth.issuers`);
   }
-  const own = jwksUrl === undefined ? 0 : 1;
   const seen = new Set<string>(configured > 0 && auth.issuer !== undefined ? [auth.issuer] : []);
   for (const [index, { issuer, jwksUrl: url }] of auth.issuers.entries()) {
-    const place = index < own ? placeOf(['auth', 'jwksUrl']) : at(index - own);
+    const place = places[index] ?? '';
     if (seen.has(issuer)) problems.push(`${place}: the issuer '${issuer}' is there twice`);
     seen.add(issuer);
     const problem = url === undefined ? undefined : urlProblem(url, dev);
