@@ -1,5 +1,5 @@
 /** The connection to NATS, and requests to its JetStream (the JSON of its API: docs.nats.io/reference/reference-protocols/nats_api_reference). */
-import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection, TlsOptions } from '@nats-io/transport-node';
 import { BrokerError } from './broker.js';
 import { type Connection, keepConnected, Refusal } from './connection.js';
 
@@ -62,7 +62,8 @@ export async function connectNats(options: NatsLinkOptions): Promise<NatsLink> {
   const connectOptions = {
     servers: `${url.hostname}:${url.port || 4222}`,
     ...credentials(url),
-    ...(url.protocol === 'tls:' ? { tls: {} } : {}),
+    // The library hands these on to Node, and names a host to it only where that is a name: an address would not be looked for in a certificate.
+    ...(url.protocol === 'tls:' ? { tls: { host: url.hostname.replace(/^\[|\]$/g, '') } as TlsOptions } : {}),
     name: 'tidegate',
     reconnect: false,
     maxReconnectAttempts: 1,
