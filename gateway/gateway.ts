@@ -199,6 +199,7 @@ export async function createGateway(config: Config, { reread }: GatewayOptions =
     registry: metrics.registry,
     codec: () => reloading.table().codec,
     grants: reloading.grants,
+    mayTry: limits.mayTry,
   });
   const draining = new AbortController();
   const gateway: Gateway = {

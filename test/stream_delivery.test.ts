@@ -26,9 +26,9 @@ function countingEncoder(): Encoder & { encoded: number; joined: number } {
   return encoder;
 }
 
-function item(offset: number, text = `m${offset}`): Item {
+function item(offset: number, text = `m${offset}`, nonce = offset): Item {
   const record = { kind: 'message', message: Buffer.from(text), token: undefined } as const;
-  return { offset, nonce: offset, at: performance.now(), record, bytes: BYTES, cursor: `c${offset}` };
+  return { offset, nonce, at: performance.now(), record, bytes: BYTES, cursor: `c${offset}` };
 }
 
 function reset(offset: number): Item {
@@ -290,6 +290,33 @@ describe('readers that begin before the ring', () => {
     expect(reader.ended).toBeUndefined();
   });
 
+  test('leave a history that is ahead of the ring as soon as the ring holds what was read last', async () => {
+    const { join, push, deliveries } = stream();
+    let left = false;
+    const pages = [[item(1)], [item(2)]].values();
+    const ahead: History = {
+      // The third page does not come while anybody waits for it.
+      next: () => {
+        const next = pages.next();
+        return next.done ? new Promise(() => {}) : Promise.resolve({ done: false, value: next.value });
+      },
+      return: async () => {
+        left = true;
+        return { done: true, value: undefined };
+      },
+    };
+    const reader = new Reader();
+    join(reader, { at: ahead });
+    await settled();
+    push(item(1));
+    expect(left).toBe(false);
+    push(item(2));
+    expect(left).toBe(true);
+    push(item(3));
+    expect(reader.text).toBe('m1 m2 m3');
+    expect(deliveries.size).toBe(1);
+  });
+
   test('hear of an end that lies in history, and of history that cannot be read', async () => {
     const { join } = stream();
     const end: Item = { ...item(2), record: { kind: 'end', error: undefined, trailers: {} } };
@@ -314,4 +341,20 @@ test('the ring holds no more than it may, and knows the numbers of what it has d
   expect(ring.after(4_998, 1)).toBeUndefined();
   expect(ring.after(10, 10)).toBeUndefined();
   expect(() => ring.at(4_000)).toThrow(RangeError);
+});
+
+test('the ring lets nobody go on from before a break: the log may not have what it holds there', () => {
+  const ring = new Ring({ bytes: 50 * BYTES, ageMs: 60_000 });
+  for (const offset of [1, 2, 3, 4]) ring.push(item(offset));
+  ring.pushBreak({
+    ...item(2),
+    record: { kind: 'reset', reason: 'log_diverged', token: undefined },
+    bytes: 0,
+  });
+  // The log, which ends with 2 now, goes on from there; an offset may be given a second time.
+  ring.push(item(4, 'new', 77));
+  expect([ring.begin, ring.end]).toEqual([0, 6]);
+  for (const lost of [1, 3, 4]) expect(ring.after(lost, lost)).toBeUndefined();
+  expect(ring.after(2, 2)).toBe(5);
+  expect(ring.after(4, 77)).toBe(6);
 });

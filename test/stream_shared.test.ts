@@ -1,7 +1,8 @@
 /** Streams with positions, from the interceptor's outside: private and shared ones, through everything that can go wrong below them. */
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { Broker } from '../src/broker/broker.js';
+import type { Broker, Logs } from '../src/broker/broker.js';
 import { createMemoryBroker } from '../src/broker/memory.js';
 import type { Invoke } from '../src/call.js';
 import { errorInfo } from '../src/details.js';
@@ -9,7 +10,7 @@ import type { StreamOptions } from '../src/method.js';
 import { identity } from '../src/policy/identity.js';
 import { ANONYMOUS } from '../src/principal.js';
 import { Code, StatusError } from '../src/status.js';
-import { SlowConsumerError } from '../src/stream/feed.js';
+import { type Feed, SlowConsumerError } from '../src/stream/feed.js';
 import { createStreams, type Streams } from '../src/stream/streams.js';
 import { FeedReader } from './support/streams/reader.js';
 import { CURSOR, callOf, requestFor, Ticker, textOf, watchMethod } from './support/streams/ticker.js';
@@ -48,6 +49,32 @@ function node(ticker: Ticker, options: NodeOptions = {}): Node {
   });
   opened.push(streams);
   return { streams, invoke: streams.intercept(identity(IDENTITY)(ticker.invoke)) };
+}
+
+/** A broker whose logs cannot be read while its gate is closed. */
+function gated(inner: Broker): { readonly broker: Broker; close(): void; open(): void } {
+  let gate = Promise.resolve();
+  let open = (): void => {};
+  const logs: Broker['logs'] = (space, retention) => {
+    const all = inner.logs(space, retention);
+    return new Proxy(all, {
+      get: (target, key) => {
+        if (key === 'read')
+          return (...args: Parameters<Logs['read']>) => gate.then(() => target.read(...args));
+        const member = Reflect.get(target, key) as unknown;
+        return typeof member === 'function' ? member.bind(target) : member;
+      },
+    });
+  };
+  return {
+    broker: { ...inner, logs },
+    close() {
+      gate = new Promise((resolve) => {
+        open = resolve;
+      });
+    },
+    open: () => open(),
+  };
 }
 
 const shared = (stream: Partial<StreamOptions> = {}) => watchMethod({ sharing: 'shared', ...stream });
@@ -259,6 +286,72 @@ describe('a shared stream', () => {
     await tells(fresh, ['3']);
   });
 
+  test('ends for a client that reads slowly when that has read everything, and not before', async () => {
+    const ticker = new Ticker();
+    const { invoke, streams } = node(ticker);
+    const method = shared();
+    const slow = await FeedReader.open(invoke, method);
+    const fast = await FeedReader.open(invoke, method);
+    slow.takes = 1;
+    ticker.tick(4);
+    ticker.end();
+    await vi.waitFor(() => expect(fast.ended).toBe('ok'));
+    expect(slow.ended).toBeUndefined();
+    // For a client that comes now the stream begins anew, beside the old one that is still read to its end.
+    const fresh = await FeedReader.open(invoke, method);
+    ticker.tick();
+    await tells(fresh, ['5']);
+    expect(streams.stats()).toEqual({ streams: 2, owned: 1, clients: 2 });
+    slow.take(Number.POSITIVE_INFINITY);
+    expect(slow.told).toEqual(numbers(1, 4));
+    expect(slow.ended).toBe('ok');
+    expect(streams.stats()).toEqual({ streams: 1, owned: 1, clients: 1 });
+  });
+
+  test('ends for a client that is still on its way when that has read everything', async () => {
+    const ticker = new Ticker();
+    const { invoke, streams } = node(ticker);
+    const method = shared();
+    const stays = await FeedReader.open(invoke, method);
+    const late = (await invoke(callOf(method, { resume: stays.feed.cursor }))).feed as Feed;
+    const now = (await invoke(callOf(method))).feed as Feed;
+    ticker.tick(3);
+    ticker.end();
+    await vi.waitFor(() => expect(stays.ended).toBe('ok'));
+    for (const feed of [late, now]) {
+      const reader = new FeedReader(feed, new AbortController());
+      reader.delivery = feed.start(reader);
+      expect(reader.told.filter((told) => told !== '!caught_up')).toEqual(numbers(1, 3));
+      expect(reader.ended).toBe('ok');
+    }
+    expect(streams.stats().streams).toBe(0);
+  });
+
+  test('goes on for a client whose place takes longer to find than the stream lives without clients', async () => {
+    const ticker = new Ticker();
+    const log = gated(createMemoryBroker());
+    const { invoke } = node(ticker, { broker: log.broker });
+    const method = sharedWithCursor({ lingerMs: 20 });
+    const first = await FeedReader.open(invoke, method);
+    ticker.tick(3);
+    await tells(first, numbers(1, 3));
+    const { cursor } = first.seen[0] as { cursor: string };
+    first.leave();
+    await vi.waitFor(() => expect(ticker.running).toBe(0));
+    (await FeedReader.open(invoke, method, { resume: 'now' })).leave();
+    log.close();
+    const back = FeedReader.open(invoke, method, { resume: cursor });
+    await sleep(100);
+    log.open();
+    const reader = await back;
+    ticker.tick();
+    await vi.waitFor(() =>
+      expect(reader.told.filter((told) => !told.startsWith('!'))).toEqual(numbers(2, 4)),
+    );
+    expect(reader.told).not.toContain('!epoch_changed');
+    expect(reader.ended).toBeUndefined();
+  });
+
   test('ends with the failure of the service, details and all', async () => {
     const ticker = new Ticker();
     const { invoke } = node(ticker);
@@ -342,6 +435,30 @@ describe('a shared stream', () => {
 });
 
 describe('a shared stream with positions of the service', () => {
+  test('reads the history of the service for a client no longer than it has to', async () => {
+    const ticker = new Ticker();
+    const method = sharedWithCursor();
+    const before = node(ticker);
+    const first = await FeedReader.open(before.invoke, method);
+    ticker.tick(3);
+    await tells(first, numbers(1, 3));
+    const { cursor } = first.seen[0] as { cursor: string };
+    before.streams.close(new StatusError(Code.UNAVAILABLE, 'over'));
+    await vi.waitFor(() => expect(ticker.running).toBe(0));
+    // Another log, which begins behind 3: what comes before only the service has.
+    const { invoke } = node(ticker);
+    const stays = await FeedReader.open(invoke, method, { resume: 'now' });
+    await sleep(1_100);
+    const back = await FeedReader.open(invoke, method, { resume: cursor });
+    expect(ticker.running).toBe(2);
+    ticker.tick();
+    await tells(back, numbers(2, 4));
+    await vi.waitFor(() => expect(ticker.running).toBe(1));
+    ticker.tick();
+    await tells(back, numbers(2, 5));
+    await tells(stays, numbers(4, 5));
+  });
+
   test('goes on without a break when its service comes back', async () => {
     const ticker = new Ticker();
     const { invoke } = node(ticker);

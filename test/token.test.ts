@@ -213,6 +213,18 @@ describe('a verified token', () => {
     expect(verifier(token)).toBe(verifier(token));
   });
 
+  it('does not speak for another one that ends the same', () => {
+    const verifier = verifierOf();
+    const token = sign({});
+    const [head = '', , signature = ''] = token.split('.');
+    verifier(token);
+    const claims = Buffer.from('{"sub":"root"}').toString('base64url');
+    expect(refusal(() => verifier(`${head}.${claims}.${signature}`))).toBe('token signature is not valid');
+    expect(refusal(() => verifier(signature.slice(-12)))).toBe('token is malformed');
+    expect(refusal(() => verifier(''))).toBe('token is malformed');
+    expect(verifier(token).subject).toBe('u1');
+  });
+
   it('is forgotten when it expires, and its leeway with it', () => {
     vi.useFakeTimers();
     const verifier = verifierOf();

@@ -29,6 +29,11 @@ export interface AuthOptions {
   readonly codec: () => Codec;
   /** What the roles of a principal are worth now; default: the verifier has found that. */
   readonly grants?: () => Grants;
+  /**
+   * Asked about a request before its token is verified, or its ticket looked up, but not for a token that is remembered as a good one. Throws StatusError for who
+   * may not try any more; default: everybody may.
+   */
+  readonly mayTry?: (request: IncomingMessage) => void;
 }
 
 export interface Auth {
@@ -61,6 +66,7 @@ export async function createAuth({
   registry,
   codec,
   grants = () => NO_GRANTS,
+  mayTry = () => {},
 }: AuthOptions): Promise<Auth> {
   const { auth, http } = config;
   const revocations = createRevocations(broker, log);
@@ -102,12 +108,19 @@ export async function createAuth({
   });
   const isFast = auth.sources.includes('authorization');
 
+  /** What is remembered of a token costs next to nothing, and is true whatever others at the same address send. */
+  const verifyOf = (request: IncomingMessage, token: string): Principal | Promise<Principal> => {
+    const principal = verify.known(token);
+    if (principal !== undefined) return principal;
+    mayTry(request);
+    return verify(token);
+  };
   const redeem = async (ticket: string): Promise<Principal> => {
     if (tickets === undefined) throw new StatusError(Code.UNAUTHENTICATED, 'tickets are switched off');
     return verify(await tickets.redeem(ticket));
   };
   const authenticate: Authenticate = (request, endpoint, token) => {
-    if (token !== undefined) return verify(token);
+    if (token !== undefined) return verifyOf(request, token);
     const { authorization } = request.headers;
     // By far the most: the same header as before, and nothing else that would have to be looked at.
     if (isFast && authorization?.startsWith('Bearer ') && !hasQueryCredential(request)) {
@@ -116,10 +129,11 @@ export async function createAuth({
     }
     const credential = sources.read(request);
     if (credential === undefined) return ANONYMOUS;
-    if (credential.kind === 'token') return verify(credential.token);
+    if (credential.kind === 'token') return verifyOf(request, credential.token);
     if (!opensStream(request, endpoint)) {
       throw new StatusError(Code.UNAUTHENTICATED, 'ticket: only streams and WebSockets take one');
     }
+    mayTry(request);
     return redeem(credential.ticket);
   };
 

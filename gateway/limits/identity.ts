@@ -1,4 +1,4 @@
-/** Reading who calls, for clients that are counted: with their address, and without those who only try tokens. */
+/** Reading who calls, for clients that are counted: with their address, and with the count of tokens that were refused. */
 import type { IncomingMessage } from 'node:http';
 import { rateExceeded } from '../../src/policy/limit.js';
 import type { Rates } from '../../src/policy/rates.js';
@@ -15,12 +15,20 @@ export interface IdentityGuardOptions {
 
 type Addressed = Omit<Caller, 'peer'> & { peer?: string | undefined };
 
-/** Whether there may be something to verify, which is what costs. */
-function brings({ headers }: IncomingMessage, token: string | undefined): boolean {
-  return token !== undefined || headers.authorization !== undefined || headers.cookie !== undefined;
+/** Throws LimitError for an address whose tokens were refused too often: for what is asked before a token is verified. */
+export function guardTokens({
+  peerOf,
+  badTokens,
+}: Pick<IdentityGuardOptions, 'peerOf' | 'badTokens'>): (request: IncomingMessage) => void {
+  if (badTokens === undefined) return () => {};
+  return (request) => {
+    const peer = peerOf(request);
+    const retryMs = peer === '' ? 0 : badTokens.wait(peer);
+    if (retryMs > 0) throw rateExceeded('bad_tokens', badTokens, { retryMs, subject: `address:${peer}` });
+  };
 }
 
-/** Throws LimitError, besides what `identify` throws: an address whose tokens were refused too often has none verified for a while. */
+/** Notes the address of each caller, and counts it when the token is refused. Throws what `identify` throws, and LimitError of `exchanges`. */
 export function guardIdentity(
   identify: Gateway['identify'],
   { peerOf, badTokens, exchanges }: IdentityGuardOptions,
@@ -28,13 +36,9 @@ export function guardIdentity(
   return (request, endpoint, token): Caller | Promise<Caller> => {
     const peer = peerOf(request);
     exchanges?.check(peer);
-    const isTried = badTokens !== undefined && peer !== '' && brings(request, token);
-    const retryMs = isTried ? badTokens.wait(peer) : 0;
-    if (badTokens !== undefined && retryMs > 0)
-      throw rateExceeded('bad_tokens', badTokens, { retryMs, subject: `address:${peer}` });
     const failed = (thrown: unknown): never => {
-      if (isTried && thrown instanceof StatusError && thrown.code === Code.UNAUTHENTICATED)
-        badTokens.take(peer);
+      if (peer !== '' && thrown instanceof StatusError && thrown.code === Code.UNAUTHENTICATED)
+        badTokens?.take(peer);
       throw thrown;
     };
     try {

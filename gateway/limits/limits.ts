@@ -10,7 +10,7 @@ import type { Gateway, SocketLimits } from '../doors/door.js';
 import { createPeerReader } from './address.js';
 import { type ConnectionGuard, createConnectionGuard } from './connections.js';
 import { createExchanges } from './exchanges.js';
-import { guardIdentity } from './identity.js';
+import { guardIdentity, guardTokens } from './identity.js';
 import { createSocketCount } from './sockets.js';
 
 export interface Limits {
@@ -22,7 +22,9 @@ export interface Limits {
   readonly sockets: SocketLimits;
   /** For requests that never become calls: throws LimitError. */
   readonly count: (request: IncomingMessage) => void;
-  /** `identify` with the client's address, and without those who only try tokens. */
+  /** Before a token is verified: throws LimitError for an address that had too many refused. */
+  readonly mayTry: (request: IncomingMessage) => void;
+  /** `identify` with the client's address, counting the tokens that it refuses. */
   identify(identify: Gateway['identify']): Gateway['identify'];
   /** Hears of each request and handshake before anybody else. */
   readonly request: (request: IncomingMessage, response: ServerResponse) => void;
@@ -85,6 +87,7 @@ export function createLimits({ config, reached, share }: LimitsOptions): Limits 
       open: createSocketCount({ messages, perPrincipal: limits.connectionsPerPrincipal, reached }),
     },
     count: (request) => take('requests', requests, request),
+    mayTry: guardTokens({ peerOf, badTokens }),
     identify: (identify) => guardIdentity(identify, { peerOf, badTokens, exchanges }),
     request: exchanges?.request ?? NOTHING,
     upgrade: exchanges?.upgrade ?? NOTHING,

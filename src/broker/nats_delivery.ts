@@ -11,16 +11,13 @@ export interface Stored {
 }
 
 export interface Delivery {
-  /** What has come, in order; none when the server says that there are no more now. To be asked by one at a time. */
-  next(): Promise<readonly Stored[]>;
+  /** What has come, in order; none when the server says that none came within `waitMs`. To be asked by one at a time. */
+  next(waitMs: number): Promise<readonly Stored[]>;
   close(): void;
 }
 
 /** Of one request, messages. */
 const PULLED = 500;
-/** How long a request waits for more. */
-const PULL_MS = 200;
-
 /** JetStream counts time in nanoseconds. */
 export const nanos = (ms: number): number => Math.min(ms * 1e6, Number.MAX_SAFE_INTEGER);
 
@@ -46,11 +43,11 @@ export function openDelivery(client: NatsConnection, consumer: string, bytes: nu
   });
 
   return {
-    async next() {
+    async next(waitMs) {
       if (waiting.length === 0 && room === 0) {
         room = PULLED;
         // How many the server says are pending is no end of them: it counts those that were removed.
-        const body = { batch: PULLED, max_bytes: bytes, expires: nanos(PULL_MS) };
+        const body = { batch: PULLED, max_bytes: bytes, expires: nanos(waitMs) };
         client.publish(`$JS.API.CONSUMER.MSG.NEXT.${consumer}`, JSON.stringify(body), { reply: inbox });
       }
       while (waiting.length === 0 && room > 0) {

@@ -52,6 +52,9 @@ const NAME_IN_USE = 10058;
 const CONSUMER_MS = 10_000;
 /** Pulls without a message though there are some, before the server counts as confused. */
 const MOST_IDLE = 5;
+/** How long a pull waits for the first message, in ms; after one in vain twice as long, up to a part of what a call may take: the server may be busy. */
+const PULL_MS = 200;
+const LONGEST_PULL = 0.5;
 /** The server's clock is looked at again after this long. */
 const CLOCK_MS = 20_000;
 
@@ -132,7 +135,8 @@ export class NatsStore {
     let read = from - 1;
     try {
       for (let idle = 0; read < end && idle < MOST_IDLE; ) {
-        const messages = await this.link.use(`reading ${stream}`, () => delivery.next());
+        const waitMs = Math.min(PULL_MS * 2 ** idle, this.link.callMs * LONGEST_PULL);
+        const messages = await this.link.use(`reading ${stream}`, () => delivery.next(waitMs));
         for (const message of messages) {
           read = message.seq;
           if (!take(message)) return;

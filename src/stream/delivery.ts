@@ -56,6 +56,8 @@ export class SharedDelivery implements Delivery {
   private over = false;
   private history: History | undefined;
   private readsLog = false;
+  /** What was read from history last, while the next page is waited for. */
+  private read: Item | undefined;
 
   constructor(
     private readonly shared: Shared,
@@ -70,7 +72,7 @@ export class SharedDelivery implements Delivery {
     if (reset !== undefined) this.tellReset(reset);
     if (typeof at === 'number') this.next = at;
     else if (at === 'log') this.readLog();
-    else this.read(at);
+    else this.begin(at);
   }
 
   cursor(): string {
@@ -104,9 +106,16 @@ export class SharedDelivery implements Delivery {
     this.sink.end(error, trailers);
   }
 
+  /** The ring ends with the end of the stream: a client that began behind it is told too. */
+  endIfDone(): void {
+    const { ring } = this.shared;
+    if (this.next === ring.end) this.endAt(ring.end - 1);
+  }
+
   /** Sends what the ring has and the client takes. Called whenever either may have changed. */
   deliver(): void {
     const { ring } = this.shared;
+    if (!this.over && this.next === undefined) this.join();
     while (!this.over && this.next !== undefined) {
       if (this.next >= ring.end) {
         if (this.target !== undefined) this.tellCaughtUp();
@@ -211,7 +220,7 @@ export class SharedDelivery implements Delivery {
   private readLog(): void {
     this.next = undefined;
     this.readsLog = true;
-    this.read(this.shared.history(this.seen));
+    this.begin(this.shared.history(this.seen));
   }
 
   /** The log that is being read has lost something: what is left of it follows in the ring, behind the break. */
@@ -224,11 +233,12 @@ export class SharedDelivery implements Delivery {
 
   private endHistory(): void {
     this.readsLog = false;
+    this.read = undefined;
     this.history?.return?.()?.catch(() => {});
     this.history = undefined;
   }
 
-  private read(history: History): void {
+  private begin(history: History): void {
     this.history = history;
     this.replay(history).catch((thrown: unknown) => this.end(StatusError.from(thrown)));
   }
@@ -237,15 +247,26 @@ export class SharedDelivery implements Delivery {
   private async replay(history: History): Promise<void> {
     while (this.history === history) {
       const page = await history.next();
-      if (page.done === true) return;
+      if (page.done === true || this.history !== history) return;
+      this.read = undefined;
       for (const item of page.value) {
         await this.sendItem(item, history);
         if (this.history !== history) return;
       }
-      this.next = this.shared.follows(page.value.at(-1) as Item);
-      if (this.next !== undefined) this.endHistory();
+      this.read = page.value.at(-1);
+      this.join();
     }
     this.deliver();
+  }
+
+  /**
+   * Leaves history for the ring, once that holds what was read last. The service's own history may be ahead of the ring always, by the
+   * time that the log takes: so this is looked at when the ring has grown too, between two pages.
+   */
+  private join(): void {
+    if (this.read === undefined) return;
+    this.next = this.shared.follows(this.read);
+    if (this.next !== undefined) this.endHistory();
   }
 
   private async sendItem(item: Item, history: History): Promise<void> {

@@ -54,10 +54,19 @@ export interface SourceHistoryOptions {
 }
 
 /** The service's own log behind its position: for a client that has seen more of it than ours holds, or less. */
-export async function* readSource({
-  source,
-  print,
-}: SourceHistoryOptions): AsyncGenerator<readonly Item[], undefined> {
+export function readSource(options: SourceHistoryOptions): AsyncIterator<readonly Item[], undefined> {
+  const pages = pagesOf(options);
+  return {
+    next: () => pages.next(),
+    return: async () => {
+      // A generator that waits for an event does not hear of `return` before there is one; the call has to end now.
+      await options.source.events.return?.(undefined);
+      return pages.return(undefined);
+    },
+  };
+}
+
+async function* pagesOf({ source, print }: SourceHistoryOptions): AsyncGenerator<readonly Item[], undefined> {
   let token = source.position;
   const itemOf = (record: LogRecord, bytes: number): Item => {
     return { offset: 0, nonce: 0, at: performance.now(), record, bytes, cursor: print(placeOfToken(token)) };

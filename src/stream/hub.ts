@@ -32,7 +32,9 @@ export interface HubOptions {
   readonly node: string;
   readonly leaseMs: number;
   readonly patienceMs: number;
-  /** It is over: the next client begins another one. */
+  /** The stream has come to its end: the next client begins another one. */
+  readonly ended: () => void;
+  /** It is over, and has no clients any more. */
   readonly closed: () => void;
 }
 
@@ -49,8 +51,10 @@ export class Hub implements Shared {
   private readonly life = new AbortController();
   private readonly deliveries = new Set<SharedDelivery>();
   private readonly createdAt = performance.now();
-  /** Feeds that were given out and not started yet. */
+  /** Clients that are on their way: their place is looked for, or their feed was given out and not started yet. */
   private expected = 0;
+  /** The end of the stream is in the ring. */
+  private hasEnded = false;
   private running: Promise<void> | undefined;
   private idleTimer: NodeJS.Timeout | undefined;
   private endedWith: StatusError | undefined;
@@ -69,7 +73,7 @@ export class Hub implements Shared {
       cursors,
       hasTokens: positions !== undefined,
       limits: { bytes, ageMs },
-      grown: createBroadcast(this.deliveries, () => this.closeAtEnd()),
+      grown: createBroadcast(this.deliveries, () => this.endAtEnd()),
       broken: (number) => {
         for (const delivery of this.deliveries) delivery.leaveLog(number);
       },
@@ -170,14 +174,18 @@ export class Hub implements Shared {
     return this.log.history(after);
   }
 
-  /** The stream from `start` on, for one client. */
-  feed({ signal }: Call, start: Located): Feed {
+  /** A client is on its way, and the stream goes on for it; `arrived` is to be called once. */
+  expect(): void {
     this.expected++;
     clearTimeout(this.idleTimer);
+  }
+
+  /** The stream from `start` on, for one client that is expected: its feed says when it has arrived. */
+  feed({ signal }: Call, start: Located): Feed {
     return new HubFeed(this, signal, start);
   }
 
-  /** A feed that was given out is started, or never will be. */
+  /** A client that was expected is there, or never will be. */
   arrived(): void {
     this.expected--;
     this.restIfIdle();
@@ -190,6 +198,7 @@ export class Hub implements Shared {
     if (this.isClosed) delivery.end(this.endedWith);
     else if (signal.aborted) delivery.handleEvent();
     else delivery.deliver();
+    if (this.hasEnded) delivery.endIfDone();
   }
 
   left(delivery: SharedDelivery): void {
@@ -197,21 +206,30 @@ export class Hub implements Shared {
     this.restIfIdle();
   }
 
-  /** The stream may have ended, and everybody here has been told. */
-  private closeAtEnd(): void {
+  /** The stream may have come to its end. Those who have not read so far still do; for new clients it begins anew. */
+  private endAtEnd(): void {
     const { ring } = this;
-    if (ring.end > ring.begin && ring.at(ring.end - 1).record.kind === 'end') this.close(undefined);
+    if (this.hasEnded || ring.end === ring.begin || ring.at(ring.end - 1).record.kind !== 'end') return;
+    this.hasEnded = true;
+    for (const delivery of [...this.deliveries]) delivery.endIfDone();
+    this.options.ended();
+    this.tenure.release();
+    this.restIfIdle();
   }
 
   /** Called about once a second: looks after slow clients, and after the call that the stream depends on. */
   tick(now: number): void {
     for (const delivery of this.deliveries) delivery.judge();
-    if (this.running !== undefined && !this.isClosed) this.tenure.tick(now);
+    if (this.running !== undefined && !this.isClosed && !this.hasEnded) this.tenure.tick(now);
   }
 
   /** With nobody left, the call goes on for a while: a client that comes right back finds it as it was. */
   private restIfIdle(): void {
     if (this.deliveries.size > 0 || this.expected > 0 || this.isClosed) return;
+    if (this.hasEnded) {
+      this.close(undefined);
+      return;
+    }
     const { lingerMs } = this.options.call.method.stream;
     clearTimeout(this.idleTimer);
     this.idleTimer = setTimeout(() => {

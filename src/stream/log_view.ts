@@ -120,7 +120,7 @@ export class LogView {
   /** The log is not what it was: every client is told, and goes on with what the log has now. */
   private async mend({ loss, tail }: LogLost): Promise<LogFollower> {
     const follower = await this.open((await this.commonWith(tail, loss)) ?? 'earliest');
-    this.ring.push(this.breakAt(REASONS[loss], this.head));
+    this.ring.pushBreak(this.breakAt(REASONS[loss], this.head));
     this.options.broken(this.ring.end - 1);
     this.changed();
     return follower;

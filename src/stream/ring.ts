@@ -70,6 +70,8 @@ export class Ring {
   /** The number of the slot at index 0. */
   private origin = 0;
   private total = 0;
+  /** The number of the last break; what is before it may not be in the log any more. */
+  private broken = 0;
   private readonly steps = new WeakMap<Encoder, KnownStep>();
 
   constructor(private readonly limits: RingLimits) {}
@@ -102,9 +104,19 @@ export class Ring {
     this.trim(item.at);
   }
 
-  /** The number of the item behind a position, if that is in the ring or just before it. The latest one wins. */
+  /** An item behind which the log is another one than before it. */
+  pushBreak(item: Item): void {
+    this.broken = this.end;
+    this.push(item);
+  }
+
+  /**
+   * The number of the item behind a position. From before a break nobody can go on in the ring: it holds what the log has lost, and a
+   * position in there is good for one answer and unknown afterwards.
+   */
   after(offset: number, nonce: number): number | undefined {
-    for (let index = this.slots.length - 1; index >= this.head; index--) {
+    const oldest = Math.max(this.head, this.broken - this.origin);
+    for (let index = this.slots.length - 1; index >= oldest; index--) {
       const slot = this.slots[index] as Slot;
       if (slot.offset === offset) return slot.nonce === nonce ? this.origin + index + 1 : undefined;
       if (slot.offset < offset) return undefined;

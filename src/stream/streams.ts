@@ -64,6 +64,9 @@ export function createStreams(options: StreamsOptions): Streams {
     const { name } = asked.id;
     const before = known.get(name);
     if (before !== undefined) return before;
+    const forget = (over: Hub): void => {
+      if (known.get(name) === over) known.delete(name);
+    };
     const broker = method.stream.sharing === 'node' ? options.local : options.broker;
     const hub: Hub = new Hub({
       ...asked,
@@ -76,9 +79,10 @@ export function createStreams(options: StreamsOptions): Streams {
       node,
       leaseMs: options.leaseMs,
       patienceMs: options.patienceMs,
+      ended: () => forget(hub),
       closed: () => {
         hubs.delete(hub);
-        if (known.get(name) === hub) known.delete(name);
+        forget(hub);
       },
     });
     hubs.add(hub);
@@ -88,11 +92,17 @@ export function createStreams(options: StreamsOptions): Streams {
 
   const openShared = async (call: Call, invoke: Invoke, asked: Asked, wish: Wish): Promise<Reply> => {
     const hub = begin(call, invoke, asked);
-    await hub.run(tokenOfWish(wish, asked.positions));
-    const located = await locate(hub, call, wish);
-    call.signal.throwIfAborted();
-    const feed = hub.feed(call, located);
-    return { headers: hub.headers, messages: messagesOf(feed, call.signal), trailers: () => ({}), feed };
+    hub.expect();
+    try {
+      await hub.run(tokenOfWish(wish, asked.positions));
+      const located = await locate(hub, call, wish);
+      call.signal.throwIfAborted();
+      const feed = hub.feed(call, located);
+      return { headers: hub.headers, messages: messagesOf(feed, call.signal), trailers: () => ({}), feed };
+    } catch (thrown) {
+      hub.arrived();
+      throw thrown;
+    }
   };
 
   const open = async (call: Call, invoke: Invoke, positions: Positions | undefined): Promise<Reply> => {

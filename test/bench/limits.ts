@@ -11,29 +11,9 @@ import { observe } from '../../src/policy/observe.js';
 import { Rates } from '../../src/policy/rates.js';
 import { ANONYMOUS, type Principal } from '../../src/principal.js';
 import { printTable } from './process.js';
+import { costOf, takeTurns } from './turns.js';
 
-const ROUNDS = 15;
-const CALLS = 50_000;
-
-type Work = (n: number) => unknown;
-
-/** Microseconds a call, the best of the rounds, the contestants in turn. */
-async function race(contestants: Readonly<Record<string, Work>>): Promise<ReadonlyMap<string, number>> {
-  const best = new Map<string, number>();
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [name, work] of Object.entries(contestants)) {
-      const start = performance.now();
-      let last: unknown;
-      for (let n = 0; n < CALLS; n++) {
-        last = work(n);
-        if (last instanceof Promise) await last;
-      }
-      const micros = ((performance.now() - start) * 1000) / CALLS;
-      best.set(name, Math.min(best.get(name) ?? Number.POSITIVE_INFINITY, micros));
-    }
-  }
-  return best;
-}
+const TURNS = { rounds: 15, calls: 50_000 };
 
 const config = {
   ...DEFAULTS,
@@ -87,20 +67,25 @@ const peers = Array.from({ length: 1000 }, (_, n) => `10.0.${n >> 8}.${n & 255}`
 const library = new RateLimiterMemory({ points: 1_000_000_000, duration: 1 });
 const meter = limits.sockets.open({ ...identify(), peer: '192.0.2.7' });
 
-const seen = await race({
-  'a call through observe': (n) => bare(calls[n % calls.length] as Call),
-  'and with its limits': (n) => limited(calls[n % calls.length] as Call),
-  'reading the caller': () => identify(),
-  'with its address': () => guarded(request, undefined),
-  'behind one proxy': () => guardedBehind(request, undefined),
-  'a bucket of 1,000 callers': (n) => rates.take(peers[n % peers.length] as string),
-  'a bucket of ever new callers': (n) => rates.take(`${n}:${Math.random()}`),
-  'a WebSocket message': () => meter.take(),
-  'rate-limiter-flexible': (n) => library.consume(peers[n % peers.length] as string),
-});
+const seen = await takeTurns(
+  {
+    'a call through observe': (n) => bare(calls[n % calls.length] as Call),
+    'and with its limits': (n) => limited(calls[n % calls.length] as Call),
+    'reading the caller': () => identify(),
+    'with its address': () => guarded(request, undefined),
+    'behind one proxy': () => guardedBehind(request, undefined),
+    'a bucket of 1,000 callers': (n) => rates.take(peers[n % peers.length] as string),
+    'a bucket of ever new callers': (n) => rates.take(`${n}:${Math.random()}`),
+    'a WebSocket message': () => meter.take(),
+    'rate-limiter-flexible': (n) => library.consume(peers[n % peers.length] as string),
+  },
+  TURNS,
+);
 meter.close();
-const of = (name: string): number => seen.get(name) ?? Number.NaN;
-process.stdout.write(`node ${process.version}; us each, the best of ${ROUNDS} rounds of ${CALLS}\n`);
+const of = (name: string): number => costOf(seen, name);
+process.stdout.write(
+  `node ${process.version}; us of CPU each, the best of ${TURNS.rounds} rounds of ${TURNS.calls}\n`,
+);
 printTable(
   ['', 'us'],
   [...seen].map(([name, micros]) => [name, micros.toFixed(3)]),

@@ -187,6 +187,54 @@ describe('who tries tokens', () => {
     await vi.waitFor(() => expect(statusOf(other)).toBe('200'));
     expect(await limited(port(), 'bad_tokens')).toBe(all.filter((status) => status === 429).length);
   });
+
+  test('does not lock out whose token is known at the same address, but new tokens from there', async () => {
+    const fetch = await start('--bad-tokens', '1');
+    const [known, other] = [bearer('u1'), bearer('u2')];
+    expect((await fetch('/v1/secret/ok', known)).status).toBe(200);
+    let bad = 0;
+    const flood = () => fetch('/v1/probe/ok', { authorization: `Bearer a.b.${bad++}` });
+    await vi.waitFor(async () => {
+      expect(new Set(await statuses(times(20, flood)))).toContain(429);
+      const [one, two] = await statuses([fetch('/v1/secret/ok', known), fetch('/v1/secret/ok', other)]);
+      expect([one, two]).toEqual([200, 429]);
+    });
+    // Once the flood is over, the other is looked at too.
+    await vi.waitFor(async () => expect((await fetch('/v1/secret/ok', other)).status).toBe(200), {
+      timeout: 3000,
+    });
+  });
+
+  test('has no more of them looked at in a query or a cookie than in a header', async () => {
+    const fetch = await startWith(
+      (config) => ({
+        ...config,
+        auth: {
+          ...config.auth,
+          queryParameter: 'access_token',
+          cookie: 'session',
+        },
+      }),
+      '--bad-tokens',
+      '3',
+    );
+    const own = { origin: `http://127.0.0.1:${port()}` };
+    const ways: readonly ((n: number) => Promise<Response>)[] = [
+      (n) => fetch(`/v1/probe/ok?access_token=a.b.${n}`),
+      (n) => fetch('/v1/probe/ok', { ...own, cookie: `session=a.b.${n}` }),
+      (n) => fetch(`/v1/probe/ok:watch?ticket=tgt_${String(n).padStart(32, 'x')}`),
+    ];
+    for (const way of ways) {
+      await vi.waitFor(
+        async () => expect(await statuses([way(0), way(1), way(2)])).toEqual([401, 401, 401]),
+        {
+          interval: 1100,
+          timeout: 5000,
+        },
+      );
+      expect(await statuses(Array.from({ length: 10 }, (_, n) => way(n)))).toContain(429);
+    }
+  });
 });
 
 describe('behind a proxy', () => {

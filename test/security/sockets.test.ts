@@ -238,6 +238,25 @@ test('who tries tokens in hello has none looked at after some', async () => {
   expect(await limited(gateway.port, 'bad_tokens')).toBe(codes.filter((code) => code === 4128).length);
 });
 
+test('whose token is known says hello with it, whatever tokens others at its address try', async () => {
+  await start('--bad-tokens', '1');
+  const hello = async (token: string): Promise<number | 'welcome'> => {
+    const client = connect();
+    await client.opened;
+    client.ws.send(JSON.stringify({ type: 'hello', token }));
+    const welcome = vi.waitFor(() => expect(client.frames[0]?.type).toBe('welcome'), { timeout: 5000 });
+    return Promise.race([welcome.then(() => 'welcome' as const), client.closed.then(({ code }) => code)]);
+  };
+  const [known, other] = [tokenFor('u1'), tokenFor('u2')];
+  expect(await hello(known)).toBe('welcome');
+  await vi.waitFor(async () => {
+    await Promise.all([1, 2, 3, 4].map((n) => hello(`a.b.${n}`)));
+    expect(await Promise.all([hello(known), hello(other)])).toEqual(['welcome', 4128]);
+    const authorized = connect('/ws', 'u1');
+    expect(await outcome(authorized)).toBe(101);
+  });
+});
+
 describe('a socket without calls', () => {
   test('is closed with 4106 after its time', async () => {
     await start('--idle-timeout', '300ms', '--heartbeat', '100ms');

@@ -1,12 +1,12 @@
 /** Brokers whose server is paused, killed, late, or behind a network that loses answers. */
 import { spawn } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type Broker, BrokerError, LogConflict } from '../src/broker/broker.js';
-import { type OpenOptions, openBroker } from '../src/broker/open.js';
-import { appendAll, entry, PLENTY, recorder, SERVERS, text, until } from './support/brokers.js';
-import { freePort, ROOT } from './support/probe.js';
-import { type LossyProxy, startProxy } from './support/proxy.js';
-import type { TestServer } from './support/servers.js';
+import { type Broker, BrokerError, LogConflict } from '../../src/broker/broker.js';
+import { type OpenOptions, openBroker } from '../../src/broker/open.js';
+import { appendAll, entry, PLENTY, recorder, SERVERS, text, until } from '../support/brokers.js';
+import { freePort, ROOT } from '../support/probe.js';
+import { type LossyProxy, startProxy } from '../support/proxy.js';
+import type { TestServer } from '../support/servers.js';
 
 /** Short, so that the tests are. */
 const CALL_MS = 600;

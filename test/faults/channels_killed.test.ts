@@ -2,12 +2,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { type Event, JoinRequest, PresenceEvent_Type } from '../gen/tidegate/v1/channels.js';
-import { SERVERS } from './support/brokers.js';
-import { stop } from './support/command.js';
-import { ROOT } from './support/probe.js';
-import type { TestServer } from './support/servers.js';
-import { accepted, as, ask, connect, take } from './support/services_client.js';
+import { type Event, JoinRequest, PresenceEvent_Type } from '../../gen/tidegate/v1/channels.js';
+import { SERVERS } from '../support/brokers.js';
+import { stop } from '../support/command.js';
+import { ROOT } from '../support/probe.js';
+import type { TestServer } from '../support/servers.js';
+import { accepted, as, ask, connect, take } from '../support/services_client.js';
 
 const { JOINED, LEFT } = PresenceEvent_Type;
 

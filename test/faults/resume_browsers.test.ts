@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Browser, chromium } from 'playwright-core';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { check } from '../e2e/properties/check.js';
 import { PAGE_PREFIX, type PageServer, startPageServer } from '../support/browser_page.js';
 import { createNode, createTickerProcess } from '../support/cluster.js';
 import { stop } from '../support/command.js';
 import { missingNginx, startNginx } from '../support/nginx.js';
 import { missingRedis, startRedis } from '../support/servers.js';
 import { tickerPath } from '../support/ticker.js';
-import { check } from './properties/check.js';
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((path) => existsSync(path));
 const FIREFOX = ['/usr/bin/firefox-esr', '/usr/bin/firefox'].find((path) => existsSync(path));

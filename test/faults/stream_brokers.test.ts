@@ -4,15 +4,15 @@ import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { openBroker } from '../src/broker/open.js';
-import type { Invoke } from '../src/call.js';
-import type { StreamOptions } from '../src/method.js';
-import { Code, StatusError } from '../src/status.js';
-import { createStreams } from '../src/stream/streams.js';
-import { SERVERS } from './support/brokers.js';
-import type { TestServer } from './support/servers.js';
-import { FeedReader } from './support/streams/reader.js';
-import { CURSOR, requestFor, Ticker, watchMethod } from './support/streams/ticker.js';
+import { openBroker } from '../../src/broker/open.js';
+import type { Invoke } from '../../src/call.js';
+import type { StreamOptions } from '../../src/method.js';
+import { Code, StatusError } from '../../src/status.js';
+import { createStreams } from '../../src/stream/streams.js';
+import { SERVERS } from '../support/brokers.js';
+import type { TestServer } from '../support/servers.js';
+import { FeedReader } from '../support/streams/reader.js';
+import { CURSOR, requestFor, Ticker, watchMethod } from '../support/streams/ticker.js';
 
 const numbers = (from: number, to: number): string[] =>
   Array.from({ length: to - from + 1 }, (_, index) => String(from + index));
