@@ -1,4 +1,5 @@
 /** The frames of a multiplexed WebSocket: both encodings, there and back, and what is refused. */
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import { describe, expect, test } from 'vitest';
@@ -163,6 +164,25 @@ describe('protobuf frames', () => {
     expect(protoFault(encodeFrame({ type: 'goaway', reconnect_after_ms: 1, reason: '' })).message).toBe(
       '12 is sent by the gateway alone',
     );
+  });
+
+  test('a frame full of empty values takes no longer than one with a large payload', () => {
+    const many = 16_000;
+    const empty = Array<string>(many).fill('');
+    const started = performance.now();
+    const frames = [
+      { type: 'hello', features: empty },
+      { type: 'open', sid: 1, headers: { a: empty } },
+    ];
+    expect(plain([...PROTO_FRAMING.decode(Buffer.concat(frames.map(encodeFrame)))])).toEqual(frames);
+    // One header entry for each value.
+    const entry = Buffer.from([0x22, 5, 0x0a, 1, 0x61, 0x12, 0]);
+    const body = Buffer.concat([Buffer.from([0x08, 1]), ...Array<Buffer>(9_000).fill(entry)]);
+    const writer = new BinaryWriter().fork().tag(3, WireType.LengthDelimited).bytes(body).join();
+    const [frame] = [...PROTO_FRAMING.decode(writer.finish())];
+    expect(frame).toMatchObject({ headers: { a: empty.slice(0, 9_000) } });
+    // Seconds, if each value made a copy of those before.
+    expect(performance.now() - started).toBeLessThan(1000);
   });
 
   test('bytes that are not frames are a fault and nothing else', () => {

@@ -128,7 +128,8 @@ const TEXT_2 = key(2, WireType.LengthDelimited);
 const TEXT_3 = key(3, WireType.LengthDelimited);
 const INT_1 = key(1, WireType.Varint);
 
-function readHeader(bytes: Uint8Array, into: Record<string, string | readonly string[]>): void {
+/** All values of a name are in one array that grows: a copy for each would take seconds for a frame full of empty ones. */
+function readHeader(bytes: Uint8Array, into: Record<string, string | string[]>): void {
   let name = '';
   const values: string[] = [];
   readFields(bytes, (reader, at) => {
@@ -138,9 +139,9 @@ function readHeader(bytes: Uint8Array, into: Record<string, string | readonly st
     return true;
   });
   const before = into[name];
-  const all =
-    before === undefined ? values : [...(typeof before === 'string' ? [before] : before), ...values];
-  into[name] = all.length === 1 ? (all[0] as string) : all;
+  if (Array.isArray(before) && before.length > 0) for (const value of values) before.push(value);
+  else if (typeof before === 'string') into[name] = [before, ...values];
+  else into[name] = values.length === 1 ? (values[0] as string) : values;
 }
 
 function readLimits(bytes: Uint8Array): Limits {
@@ -184,11 +185,12 @@ function readField(reader: BinaryReader, { kind }: Field, before: unknown): unkn
     case 'string':
       return reader.string(true);
     case 'strings':
-      return [...(before as readonly string[]), reader.string(true)];
+      (before as string[]).push(reader.string(true));
+      return before;
     case 'payload':
       return reader.bytes();
     case 'metadata':
-      readHeader(reader.bytes(), before as Record<string, string | readonly string[]>);
+      readHeader(reader.bytes(), before as Record<string, string | string[]>);
       return before;
     case 'limits':
       return readLimits(reader.bytes());

@@ -1,4 +1,4 @@
-/** What a long check says in the end: a line for each thing that had to hold, and `N passed, N failed`. */
+/** A long check: its options, a line for each thing that had to hold, and `N passed, N failed` in the end. */
 
 export interface Report {
   /** Something that had to hold. */
@@ -7,7 +7,12 @@ export interface Report {
   end(): void;
 }
 
+/** As the command line names them, with what they are if it does not. */
+const options = new Map<string, string | number>();
+
+/** Called when all options have been read: ends the process after `--help`. Throws for arguments that are no options. */
 export function createReport(): Report {
+  readHelp(process.argv.slice(2));
   let passed = 0;
   let failed = 0;
   return {
@@ -23,22 +28,40 @@ export function createReport(): Report {
   };
 }
 
+function readHelp(argv: readonly string[]): void {
+  const known = [...options].map(([option, preset]) => `${option} ${preset}`).join(' ');
+  if (argv.includes('--help')) {
+    process.stdout.write(`options, with their defaults: ${known}\n`);
+    process.exit();
+  }
+  for (let index = 0; index < argv.length; index += 2) {
+    const option = argv[index] as string;
+    if (!options.has(option)) throw new Error(`${option}: no such option; there are: ${known}`);
+  }
+}
+
+function given(name: string, preset: string | number): string | undefined {
+  options.set(`--${name}`, preset);
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? undefined : (process.argv[at + 1] ?? '');
+}
+
 /** `--name value` of the command line, as a number. Throws for what is none. */
 export function numberOption(name: string, preset: number): number {
-  const at = process.argv.indexOf(`--${name}`);
-  if (at < 0) return preset;
-  const value = Number(process.argv[at + 1]);
+  const text = given(name, preset);
+  if (text === undefined) return preset;
+  const value = Number(text);
   if (!Number.isFinite(value) || value <= 0)
-    throw new Error(`--${name}: expected a number above 0, not ${process.argv[at + 1]}`);
+    throw new Error(`--${name}: expected a number above 0, not ${JSON.stringify(text)}`);
   return value;
 }
 
 /** `--name value` of the command line: one of some words. */
 export function wordOption<const T extends string>(name: string, words: readonly T[], preset: T): T {
-  const at = process.argv.indexOf(`--${name}`);
-  if (at < 0) return preset;
-  const value = words.find((word) => word === process.argv[at + 1]);
+  const text = given(name, preset);
+  if (text === undefined) return preset;
+  const value = words.find((word) => word === text);
   if (value === undefined)
-    throw new Error(`--${name}: expected one of ${words.join(', ')}, not ${process.argv[at + 1]}`);
+    throw new Error(`--${name}: expected one of ${words.join(', ')}, not ${JSON.stringify(text)}`);
   return value;
 }
