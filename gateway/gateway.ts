@@ -12,7 +12,7 @@ import type { Upstreams } from '../src/upstream/upstreams.js';
 import { type Access, createAccess } from './access/access.js';
 import { createAdmin } from './admin/admin.js';
 import { createCallLog } from './admin/call_log.js';
-import { type ContractState, registerContract } from './admin/contract_metrics.js';
+import { printState, registerContract } from './admin/contract_metrics.js';
 import { createMetrics, type Metrics } from './admin/metrics.js';
 import { createAgenda } from './agenda.js';
 import { createAuth } from './auth/auth.js';
@@ -112,12 +112,6 @@ function isRoute({ router }: Table, path: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** What /readyz says of the contract. */
-function printState({ loadedAt, checkedAt, newestAt: _, ...state }: ContractState) {
-  const time = (at: number) => new Date(at).toISOString();
-  return { ...state, loadedAt: time(loadedAt), checkedAt: time(checkedAt) };
 }
 
 interface Telling extends GatewayOptions {

@@ -61,3 +61,9 @@ export function registerContract(
   });
   return (result) => reloads.inc({ result });
 }
+
+/** What /readyz says of the contract. */
+export function printState({ loadedAt, checkedAt, newestAt: _, ...state }: ContractState) {
+  const time = (at: number) => new Date(at).toISOString();
+  return { ...state, loadedAt: time(loadedAt), checkedAt: time(checkedAt) };
+}
