@@ -14,10 +14,13 @@ function normalHost(scheme: string, host: string | undefined): string | undefine
   return URL.canParse(url) ? new URL(url).host : undefined;
 }
 
-/** Whether the origin is the host that was asked (of trusted proxies, if there are any), whatever its scheme. */
+/**
+ * Whether the origin is the host that was asked (of trusted proxies, if there are any), by http or https: a page of another scheme, such as that of an app, is somebody
+ * else's, whatever it calls its host.
+ */
 export function isOwnHost(request: IncomingMessage, origin: string, hops: number): boolean {
   const url = URL.canParse(origin) ? new URL(origin) : undefined;
-  if (url === undefined || url.host === '') return false;
+  if (url === undefined || url.host === '' || !/^https?:$/.test(url.protocol)) return false;
   return url.host === normalHost(url.protocol, hostOf(request, hops));
 }
 
