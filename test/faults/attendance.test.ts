@@ -1,9 +1,9 @@
 /** Who is present, across nodes of every kind of broker: nodes that die, that sleep, and that meet in the wrong moment. */
 import { randomUUID } from 'node:crypto';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
-import { Attendance, type Change, type Joined } from '../services/channels/attendance.js';
-import { BrokerError, type Members } from '../src/broker/broker.js';
-import { type Cluster, KINDS, until } from './support/brokers.js';
+import { Attendance, type Change, type Joined } from '../../services/channels/attendance.js';
+import { BrokerError, type Members } from '../../src/broker/broker.js';
+import { type Cluster, KINDS, until } from '../support/brokers.js';
 
 const TTL_MS = 1_200;
 
