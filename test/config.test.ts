@@ -197,6 +197,12 @@ describe('sources', () => {
     ).toBe(false);
   });
 
+  it('leave names that users give alone, whatever they end in', () => {
+    const files = { '/etc/tidegate/t.yaml': 'identity: { claims: { keyFile: file, x-File: file.path } }' };
+    const { identity } = load({ argv: ['--config', '/etc/tidegate/t.yaml'], files });
+    expect(identity.claims).toEqual({ keyfile: 'file', 'x-file': 'file.path' });
+  });
+
   it('resolve the paths of a file against the file', () => {
     const text =
       'contract: { protos: [proto, /abs] }\nauth: { keys: [{ algorithm: HS256, keyFile: s.txt }] }';

@@ -4,6 +4,7 @@ import express, { type ErrorRequestHandler, type RequestHandler } from 'express'
 import type { Registry } from 'prom-client';
 import { Code } from '../../src/status.js';
 import { JWKS_PATH } from '../http/own_paths.js';
+import { OWN_ANSWER } from '../http/safety.js';
 
 /** How long readers of the keys may keep them: less than the next key is published before it is used. */
 const JWKS_SECONDS = 60;
@@ -41,7 +42,7 @@ export function createAdmin({ registry, readiness, jwks }: AdminOptions): Admin 
   app.disable('x-powered-by').disable('etag');
   app.enable('case sensitive routing').enable('strict routing');
   app.use((_request, response, next) => {
-    response.setHeader('cache-control', 'no-store');
+    response.set({ ...OWN_ANSWER, 'cache-control': 'no-store' });
     next();
   });
 

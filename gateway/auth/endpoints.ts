@@ -9,6 +9,7 @@ import { HttpError, invalid, methodNotAllowed } from '../http/error.js';
 import type { ErrorConfig } from '../http/error_body.js';
 import { REVOCATIONS_PATH, TICKETS_PATH } from '../http/own_paths.js';
 import { requestId } from '../http/request.js';
+import { OWN_ANSWER } from '../http/safety.js';
 import { sendError } from '../http/send_error.js';
 import type { Revocation, Revocations } from './revocations.js';
 import type { Credential } from './sources.js';
@@ -95,6 +96,7 @@ export function createEndpoints(options: EndpointsOptions): OwnEndpoints {
         'content-type': 'application/json',
         'content-length': body.length,
         'x-request-id': id,
+        ...OWN_ANSWER,
       };
       response.writeHead(200, headers).end(body);
       request.resume();

@@ -167,6 +167,17 @@ function withoutNulls(value: unknown): unknown {
   );
 }
 
+/** Settings that are files, wherever they stand. */
+const FILES: ReadonlySet<string> = new Set(['caFile', 'certFile', 'keyFile', 'secretFile']);
+/** Mappings whose keys are names that users give, such as headers and roles: none of them is a setting. */
+const USER_NAMED: ReadonlySet<string> = new Set([
+  'claims',
+  'audiences',
+  'requiredClaims',
+  'roles',
+  'inherits',
+]);
+
 /** Paths in a file are relative to the file, so that it means the same wherever the gateway is started from. */
 function resolvePaths(tree: Tree, folder: string): void {
   const resolve = (path: unknown) =>
@@ -177,16 +188,16 @@ function resolvePaths(tree: Tree, folder: string): void {
   }
   resolveAccessPaths(tree, resolve);
   eachNode(tree, (node) => {
-    for (const name of Object.keys(node)) if (name.endsWith('File')) node[name] = resolve(node[name]);
+    for (const name of Object.keys(node)) if (FILES.has(name)) node[name] = resolve(node[name]);
   });
 }
 
-/** Every mapping of a tree, its root too. */
+/** Every mapping of a tree whose keys are settings, its root too. */
 function eachNode(value: unknown, visit: (node: Tree) => void): void {
   if (Array.isArray(value)) for (const entry of value) eachNode(entry, visit);
   else if (typeof value === 'object' && value !== null) {
     visit(value as Tree);
-    for (const entry of Object.values(value)) eachNode(entry, visit);
+    for (const [name, entry] of Object.entries(value)) if (!USER_NAMED.has(name)) eachNode(entry, visit);
   }
 }
 

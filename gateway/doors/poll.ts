@@ -9,6 +9,7 @@ import { printStatus } from '../http/error_body.js';
 import { responseHeaders } from '../http/headers.js';
 import { sendWhole } from '../http/reply.js';
 import { FINISHED, isCursor } from '../http/resume.js';
+import { guardReply } from '../http/safety.js';
 import type { Endpoint } from '../http/table.js';
 import { spanOf } from '../streams.js';
 import type { Exchange, Gateway, LiveCall } from './door.js';
@@ -110,6 +111,7 @@ export function createPollDoor(gateway: Gateway): (exchange: Exchange) => Promis
     headers['content-type'] = 'application/json';
     headers['cache-control'] = 'no-store';
     headers['x-request-id'] = live.call.id;
+    guardReply(headers, response.req);
     if (wait?.preferred === true) headers['preference-applied'] = `wait=${Math.floor(waitMs / 1000)}`;
     const body = printAnswer(gateway, exchange, answered);
     const whole = { status: 200, headers, trailers: undefined, body };

@@ -5,6 +5,7 @@ import { serveCall } from '../http/call.js';
 import { addVary, chosenStatus } from '../http/headers.js';
 import { contentTypeOf, rawBodiesOf, readHttpBody } from '../http/http_body.js';
 import { sendWhole } from '../http/reply.js';
+import { guardReply } from '../http/safety.js';
 import { headOf } from '../http/trailers.js';
 import type { Exchange, Gateway, LiveCall } from './door.js';
 import { sendStream } from './rest_stream.js';
@@ -61,6 +62,7 @@ function sendSingle(
   const { headers, trailers } = headOf(exchange.request, metadata, http.headers);
   headers['content-type'] = type;
   headers['x-request-id'] = call.id;
+  guardReply(headers, exchange.request);
   if (negotiated && headers.vary === undefined) headers.vary = 'accept';
   else if (negotiated) addVary(headers, 'accept');
   return sendWhole(exchange.response, { status, headers, trailers, body }, http);

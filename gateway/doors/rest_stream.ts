@@ -10,6 +10,7 @@ import { addVary, responseHeaders } from '../http/headers.js';
 import { contentTypeOf, type RawBody, rawBodiesOf, readHttpBody } from '../http/http_body.js';
 import { mayCompress } from '../http/reply.js';
 import { isCursor } from '../http/resume.js';
+import { guardReply } from '../http/safety.js';
 import { addTrailers } from '../http/trailers.js';
 import { cut } from '../http/write.js';
 import type { Exchange, Gateway, LiveCall } from './door.js';
@@ -107,6 +108,7 @@ function begin(
   const headers: OutgoingHttpHeaders = responseHeaders(reply.headers, http.headers);
   headers['content-type'] = type;
   headers['x-request-id'] = live.call.id;
+  guardReply(headers, request);
   headers['x-accel-buffering'] = 'no';
   if (negotiated) addVary(headers, 'accept');
   const coding = mayCompress(headers, http) ? codingOfStream(request.headers['accept-encoding']) : undefined;

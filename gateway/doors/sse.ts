@@ -9,6 +9,7 @@ import { type Coding, codingOfStream } from '../http/compress.js';
 import { printStatus } from '../http/error_body.js';
 import { addVary, responseHeaders } from '../http/headers.js';
 import { isCursor } from '../http/resume.js';
+import { guardReply } from '../http/safety.js';
 import { jitter } from '../streams.js';
 import type { Exchange, Gateway } from './door.js';
 import { createEventEncoders, endEvent } from './sse_events.js';
@@ -35,6 +36,7 @@ function writeHead({ config: { http } }: Gateway, response: ServerResponse, head
   headers['cache-control'] = 'no-cache, no-transform';
   headers['x-accel-buffering'] = 'no';
   headers['x-request-id'] = head.id;
+  guardReply(headers, response.req);
   addVary(headers, 'accept');
   if (http.compressEvents) addVary(headers, 'accept-encoding');
   if (head.coding !== undefined) headers['content-encoding'] = head.coding;

@@ -2,6 +2,7 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Config } from '../config.js';
 import { addVary } from './headers.js';
+import { OWN_ANSWER } from './safety.js';
 import type { Router } from './table.js';
 
 export interface Cors {
@@ -52,6 +53,7 @@ const NOT_EXPOSED: ReadonlySet<string> = new Set([
   'set-cookie2',
   'trailer',
   'transfer-encoding',
+  ...Object.keys(OWN_ANSWER),
 ]);
 
 type WriteHead = (status: number, ...rest: readonly unknown[]) => ServerResponse;

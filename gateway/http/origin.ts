@@ -41,7 +41,8 @@ export function isTrustedPage(request: IncomingMessage, { origins, trustedHops }
   if (isNamed(origin, origins)) return true;
   // Who is on the way can change a page that came in the clear: it is no page of a host with TLS.
   const downgraded = origin.startsWith('http:') && protoOf(request, trustedHops) === 'https';
-  return !downgraded && isOwnHost(request, origin, trustedHops);
+  // Our own page asks nobody across sites: whoever changed the Host on the way has made a foreign page look like ours.
+  return !downgraded && site !== 'cross-site' && isOwnHost(request, origin, trustedHops);
 }
 
 /** RFC 9110, 9.2.1. A WebSocket handshake is a GET too, but always has an origin. */

@@ -12,6 +12,7 @@ import { type ErrorConfig, printError, shapeFor, statusInShape } from './error_b
 import { addVary, chosenStatus } from './headers.js';
 import { rateLimitHeaders } from './rate_headers.js';
 import { requestId } from './request.js';
+import { OWN_ANSWER } from './safety.js';
 import { headOf } from './trailers.js';
 
 /** How long a client may go on sending a body that was refused, in ms. */
@@ -62,6 +63,7 @@ export function sendError(response: ServerResponse, error: StatusError, options:
   headers['content-type'] = type;
   if (trailers === undefined) headers['content-length'] = body.length;
   headers['x-request-id'] = id;
+  Object.assign(headers, OWN_ANSWER);
   response.writeHead(status, headers);
   if (trailers !== undefined) response.addTrailers(trailers);
   response.end(body);
