@@ -106,8 +106,10 @@ async function byToken(hub: Hub, call: Call, token: Uint8Array): Promise<Located
   const number = await numberBehind(hub, token);
   if (number !== undefined) {
     const after = hub.ring.at(number - 1);
-    const { cursor } = after;
-    return { at: number, after, reset: undefined, target: hub.log.place.offset, cursor, resumed: true };
+    const { cursor, record } = after;
+    // A call that has just begun there: only the service knows how much of the past it is about to send.
+    const target = record.kind === 'begin' && hub.isYoung ? undefined : hub.log.place.offset;
+    return { at: number, after, reset: undefined, target, cursor, resumed: true };
   }
   const source = await openSource(hub.sourceOptions(token, call.signal));
   const { lost } = source;
