@@ -476,7 +476,7 @@ describe('drain', () => {
       const last = client.events().at(-1);
       expect(last?.event).toBe('drain');
       expect(last?.id).toBeUndefined();
-      // A fortieth of the time at least, which is never less than 100 ms; twice that at most.
+      // An eightieth of the time at least, which is never less than 100 ms; twice that at most.
       expect(last?.retry).toBeGreaterThanOrEqual(100);
       expect(last?.retry).toBeLessThan(200);
     }

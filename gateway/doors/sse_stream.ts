@@ -32,9 +32,9 @@ export const RETRY_MS = 2000;
  * The same after a `drain`, which comes at another moment to each client: those who are on their way at one time are this part of the time
  * to drain.
  */
-const AWAY_SHARE = 1 / 40;
+const AWAY_SHARE = 1 / 80;
 const AWAY_LEAST_MS = 100;
-const AWAY_MOST_MS = 1000;
+const AWAY_MOST_MS = 500;
 /** How long a client that was sent away may take to read its last event, in ms. */
 const LINGER_MS = 10_000;
 const HEARTBEAT = ': hb\n\n';
