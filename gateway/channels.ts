@@ -9,7 +9,8 @@ import { describeProtos } from '../src/contract/protos.js';
 import { carriedPath } from '../src/contract/well_known.js';
 import type { Config, UpstreamConfig } from './config.js';
 
-const SERVICE = 'tidegate.v1.ChannelsService';
+/** The service of channels.proto, as contracts name it. */
+export const CHANNELS_SERVICE = 'tidegate.v1.ChannelsService';
 const PROTO = 'tidegate/v1/channels.proto';
 /** For calls that are still running when the gateway has already ended all of its own. */
 const GRACE_MS = 500;
@@ -28,7 +29,12 @@ export interface ChannelsServer extends BuiltIn {
 
 /** The contract without anybody behind it: to be looked at. */
 export function describeChannels(address = 'unix:/dev/null'): BuiltIn {
-  const upstream: UpstreamConfig = { name: 'channels', address, services: [SERVICE], trusted: false };
+  const upstream: UpstreamConfig = {
+    name: 'channels',
+    address,
+    services: [CHANNELS_SERVICE],
+    trusted: false,
+  };
   const path = carriedPath(PROTO);
   if (path === undefined) throw new Error(`${PROTO} is missing in this package`);
   const { files, ...described } = describeProtos({ protos: [path], includes: [] });
@@ -39,7 +45,7 @@ export function describeChannels(address = 'unix:/dev/null'): BuiltIn {
       upstream: upstream.name,
       // What it imports are options, which are read without their declarations: others may bring other versions of them.
       files: files.filter(({ name }) => name === PROTO),
-      services: new Set([SERVICE]),
+      services: new Set([CHANNELS_SERVICE]),
       partial: true,
     },
   };

@@ -277,6 +277,13 @@ access:
     public: true
 `;
 
+  it('says of channels, which are public as methods, what decides', async () => {
+    const own = await tidegate(['check', ...CONTRACT, '--channels']);
+    expect(own.code).toBe(0);
+    expect(own.out).toMatch(/^tidegate\.v1\.ChannelsService: .* decided by channelRules/m);
+    expect((await tidegate(['check', ...CONTRACT])).out).not.toContain('channelRules');
+  });
+
   it('prints who may call what, with the rules of the configuration', async () => {
     const config = file('access.yaml', ACCESS);
     const { code, out } = await tidegate(['check', ...CONTRACT, '--config', config]);

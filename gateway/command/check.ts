@@ -2,6 +2,7 @@
 import { printProblem } from '../../src/contract/contract.js';
 import type { Method } from '../../src/method.js';
 import { formatMatrix, matrixOf } from '../access/matrix.js';
+import { CHANNELS_SERVICE } from '../channels.js';
 import type { Config } from '../config.js';
 import { openTable } from '../load.js';
 import type { Io } from './command.js';
@@ -20,11 +21,14 @@ export async function check(config: Config, { json }: { readonly json: boolean }
     return 0;
   }
   if (matrix.length > 0) io.out(`${formatMatrix(matrix)}\n`);
+  if (methods.some(({ service }) => service === CHANNELS_SERVICE)) io.out(`${BY_CHANNEL}\n`);
   io.out(
     `ok: ${count(methods.length, 'method')}, ${count(table.endpoints.length, 'route')}${printStreams(methods)}`,
   );
   return 0;
 }
+
+const BY_CHANNEL = `${CHANNELS_SERVICE}: who may do what in which channel is decided by channelRules, behind this table.`;
 
 /** What `serve` and `check` say of a configuration that can verify no token. */
 export const NO_KEYS =

@@ -20,7 +20,7 @@ const WINDOW_MS = QUICK ? 1500 : 4000;
 /** How many events come in one turn, and how many in a second. */
 const FLUSHES = [
   { burst: 1, rate: 10 },
-  { burst: 10, rate: 50 },
+  { burst: 10, rate: 20 },
 ] as const;
 type Flush = (typeof FLUSHES)[number];
 
