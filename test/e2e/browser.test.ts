@@ -49,7 +49,7 @@ describe.skipIf(CHROMIUM === undefined)('in Chromium', () => {
     probe = await startProbe();
     gateway = await startGateway(probe.address);
     browser = await chromium.launch({ executablePath: CHROMIUM as string, args: FLAGS });
-    page = await browser.newPage();
+    page = await browser.newPage({ bypassCSP: true });
     await page.goto(`http://127.0.0.1:${gateway.port}/healthz`);
   });
   afterAll(async () => {
