@@ -36,7 +36,7 @@ const [from, to] = (await Promise.all(
 )) as [Node, Node];
 await Promise.all([from.start(), to.start()]);
 // The other one serves clients already, as any node of a cluster does: this many come from there, cut off.
-const BEFORE = CLIENTS / 5;
+const BEFORE = Math.floor(CLIENTS / 5);
 let target = to;
 const clients: Client[] = [];
 
