@@ -29,7 +29,7 @@ export interface AccessParts {
 }
 
 /** `sub` of the service's own tokens. */
-export const OWN_SUBJECT = 'auth-service';
+const OWN_SUBJECT = 'auth-service';
 const OWN_SECONDS = 60;
 
 export function createAccessTokens({ rules, keys, clock }: AccessParts): AccessTokens {

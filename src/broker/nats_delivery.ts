@@ -18,6 +18,7 @@ export interface Delivery {
 
 /** Of one request, messages. */
 const PULLED = 500;
+
 /** JetStream counts time in nanoseconds. */
 export const nanos = (ms: number): number => Math.min(ms * 1e6, Number.MAX_SAFE_INTEGER);
 
