@@ -5,9 +5,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { type Broker, BrokerError, LogConflict } from '../src/broker/broker.js';
+import { type Broker, BrokerError } from '../src/broker/broker.js';
 import { token } from '../src/broker/nats_names.js';
 import { openBroker } from '../src/broker/open.js';
+import { divergesFrom, losesLeases, losesLog } from './support/broker_losses.js';
 import { appendAll, entry, PLENTY, recorder, text, until } from './support/brokers.js';
 import { natsCommand, natsPublish, natsStreams } from './support/nats_command.js';
 import { freePort } from './support/probe.js';
@@ -46,19 +47,7 @@ describe.skipIf(missingNats() !== undefined)('nats', () => {
   ])('a log whose stream was %s begins another epoch', async (_, verb) => {
     const server = await start();
     const broker = await open(server.url);
-    const logs = broker.logs('plenty', PLENTY);
-    const heard = recorder();
-    await logs.follow('a', heard);
-    const [first] = await appendAll(logs, 'a', ABC);
-    const before = await logs.tail('a');
-    await natsCommand(server.port, `STREAM.${verb}.${LOGS}`);
-    expect(await logs.tail('a')).toEqual({ epoch: undefined, offset: 0, nonce: 0, first: 1 });
-    const refused = await logs.append('a', [entry('d')], { expect: before }).catch((error: unknown) => error);
-    expect(refused).toBeInstanceOf(LogConflict);
-    expect((refused as LogConflict).tail.epoch).toBeUndefined();
-    const again = await logs.append('a', [entry('d')], { expect: (refused as LogConflict).tail });
-    expect(again.epoch).not.toBe(first?.epoch);
-    await until('the follower hears', () => heard.entries.length === 4);
+    const { again, heard } = await losesLog(broker, () => natsCommand(server.port, `STREAM.${verb}.${LOGS}`));
     expect(heard.entries[3]).toMatchObject({ previous: 0, ...again.positions[0] });
   });
 
@@ -96,26 +85,13 @@ describe.skipIf(missingNats() !== undefined)('nats', () => {
     await until('the broker is ready', () => broker.state() === 'ready');
     expect(heard.gaps).toBe(1);
     expect(await logs.tail('a')).toEqual(kept);
-    await expect(logs.append('a', [entry('f')], { expect: lost })).rejects.toThrow(LogConflict);
-    await appendAll(logs, 'a', ['D', 'E']);
-    const { entries } = await logs.read('a', { after: lost.offset - 1, limit: 1 });
-    expect(entries.map(({ offset }) => offset)).toEqual([lost.offset]);
-    expect(entries[0]?.nonce).not.toBe(lost.nonce);
-    await expect(logs.append('a', [entry('f')], { expect: lost })).rejects.toThrow(LogConflict);
+    await divergesFrom(logs, lost);
   });
 
   test('a lease that the server has lost stays with its holder, if nobody else has taken it', async () => {
     const server = await start();
     const [one, other] = [await open(server.url), await open(server.url)];
-    const [kept, taken] = [await one.acquire('kept', 3000), await one.acquire('taken', 3000)];
-    await natsCommand(server.port, 'STREAM.PURGE.tidegate-state');
-    const theirs = await other.acquire('taken', 3000);
-    expect(theirs).toBeDefined();
-    await until('the loss is noticed', () => taken?.lost.aborted === true);
-    await until('the other one is there again', async () => (await other.acquire('kept', 50)) === undefined);
-    expect([kept?.lost.aborted, theirs?.lost.aborted]).toEqual([false, false]);
-    await taken?.release();
-    expect(await one.acquire('taken', 3000)).toBeUndefined();
+    await losesLeases(one, other, () => natsCommand(server.port, 'STREAM.PURGE.tidegate-state'));
   });
 
   test('a lease expires by the clock of the server, whatever that of a node says', async () => {

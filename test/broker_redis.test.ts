@@ -1,7 +1,8 @@
 /** What only Redis does: databases that are emptied, dumps that are older than what was answered, passwords, scripts that are forgotten. */
 import { afterEach, describe, expect, test } from 'vitest';
-import { type Broker, BrokerError, LogConflict } from '../src/broker/broker.js';
+import { type Broker, BrokerError } from '../src/broker/broker.js';
 import { openBroker } from '../src/broker/open.js';
+import { divergesFrom, losesLeases, losesLog } from './support/broker_losses.js';
 import { appendAll, entry, PLENTY, recorder, text, until } from './support/brokers.js';
 import { redisCommand } from './support/redis_command.js';
 import { missingRedis, type RedisOptions, startRedis, type TestServer } from './support/servers.js';
@@ -28,19 +29,7 @@ describe.skipIf(missingRedis() !== undefined)('redis', () => {
   test('a log that was lost as a whole begins another epoch', async () => {
     const server = await start();
     const broker = await open(server.url);
-    const logs = broker.logs('plenty', PLENTY);
-    const heard = recorder();
-    await logs.follow('a', heard);
-    const [first] = await appendAll(logs, 'a', ABC);
-    const before = await logs.tail('a');
-    await redisCommand(server.port, 'FLUSHALL');
-    expect(await logs.tail('a')).toEqual({ epoch: undefined, offset: 0, nonce: 0, first: 1 });
-    const refused = await logs.append('a', [entry('d')], { expect: before }).catch((error: unknown) => error);
-    expect(refused).toBeInstanceOf(LogConflict);
-    expect((refused as LogConflict).tail.epoch).toBeUndefined();
-    const again = await logs.append('a', [entry('d')], { expect: (refused as LogConflict).tail });
-    expect(again.epoch).not.toBe(first?.epoch);
-    await until('the follower hears', () => heard.entries.length === 4);
+    const { heard } = await losesLog(broker, () => redisCommand(server.port, 'FLUSHALL'));
     expect(heard.entries[3]).toMatchObject({ previous: 0, offset: 1 });
   });
 
@@ -77,26 +66,13 @@ describe.skipIf(missingRedis() !== undefined)('redis', () => {
     expect(heard.gaps).toBe(1);
     const now = await logs.tail('a');
     expect([now.epoch, now.offset]).toEqual([lost.epoch, 3]);
-    await expect(logs.append('a', [entry('f')], { expect: lost })).rejects.toThrow(LogConflict);
-    await appendAll(logs, 'a', ['D', 'E']);
-    const { entries } = await logs.read('a', { after: lost.offset - 1, limit: 1 });
-    expect(entries.map(({ offset }) => offset)).toEqual([lost.offset]);
-    expect(entries[0]?.nonce).not.toBe(lost.nonce);
-    await expect(logs.append('a', [entry('f')], { expect: lost })).rejects.toThrow(LogConflict);
+    await divergesFrom(logs, lost);
   });
 
   test('a lease that the server has lost stays with its holder, if nobody else has taken it', async () => {
     const server = await start();
     const [one, other] = [await open(server.url), await open(server.url)];
-    const [kept, taken] = [await one.acquire('kept', 3000), await one.acquire('taken', 3000)];
-    await redisCommand(server.port, 'FLUSHALL');
-    const theirs = await other.acquire('taken', 3000);
-    expect(theirs).toBeDefined();
-    await until('the loss is noticed', () => taken?.lost.aborted === true);
-    await until('the other one is there again', async () => (await other.acquire('kept', 50)) === undefined);
-    expect([kept?.lost.aborted, theirs?.lost.aborted]).toEqual([false, false]);
-    await taken?.release();
-    expect(await one.acquire('taken', 3000)).toBeUndefined();
+    await losesLeases(one, other, () => redisCommand(server.port, 'FLUSHALL'));
   });
 
   test('scripts that the server has forgotten are sent again', async () => {

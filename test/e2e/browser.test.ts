@@ -1,20 +1,10 @@
 /** What a page in a real browser sees: fetch, EventSource and WebSocket against a running gateway. */
-import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../support/chromium.js';
 import { type RunningGateway, startGateway, tokenFor } from '../support/gateway.js';
 import { type Probe, startProbe } from '../support/probe.js';
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((path) => existsSync(path));
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 if (CHROMIUM === undefined) process.stderr.write('browser tests are skipped: apt-get install chromium\n');
 
 declare const location: { host: string };
@@ -48,7 +38,7 @@ describe.skipIf(CHROMIUM === undefined)('in Chromium', () => {
   beforeAll(async () => {
     probe = await startProbe();
     gateway = await startGateway(probe.address);
-    browser = await chromium.launch({ executablePath: CHROMIUM as string, args: FLAGS });
+    browser = await chromium.launch({ executablePath: CHROMIUM as string, args: [...CHROMIUM_FLAGS] });
     page = await browser.newPage({ bypassCSP: true });
     await page.goto(`http://127.0.0.1:${gateway.port}/healthz`);
   });

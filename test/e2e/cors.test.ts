@@ -1,21 +1,13 @@
 /** CORS as a real browser enforces it: pages of two origins, one allowed, before one gateway. */
 
-import { existsSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../support/chromium.js';
 import { type RunningGateway, tokenFor } from '../support/gateway.js';
 import { startTeller, startTellerGateway, type Teller } from '../support/teller.js';
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((path) => existsSync(path));
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-];
 if (CHROMIUM === undefined)
   process.stderr.write('CORS in a browser is not tested: apt-get install chromium\n');
 
@@ -62,7 +54,7 @@ describe.skipIf(CHROMIUM === undefined)('in Chromium', () => {
       'x-tenant',
     ]);
     base = `http://127.0.0.1:${gateway.port}`;
-    browser = await chromium.launch({ executablePath: CHROMIUM as string, args: FLAGS });
+    browser = await chromium.launch({ executablePath: CHROMIUM as string, args: [...CHROMIUM_FLAGS] });
     context = await browser.newContext();
     await context.addCookies([{ name: 'session', value: 's1', url: base }]);
     allowed = await context.newPage();

@@ -8,23 +8,14 @@ import { type Browser, chromium } from 'playwright-core';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { check } from '../e2e/properties/check.js';
 import { PAGE_PREFIX, type PageServer, startPageServer } from '../support/browser_page.js';
+import { CHROMIUM, CHROMIUM_FLAGS } from '../support/chromium.js';
 import { createNode, createTickerProcess } from '../support/cluster.js';
 import { stop } from '../support/command.js';
 import { missingNginx, startNginx } from '../support/nginx.js';
 import { missingRedis, startRedis } from '../support/servers.js';
 import { tickerPath } from '../support/ticker.js';
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((path) => existsSync(path));
 const FIREFOX = ['/usr/bin/firefox-esr', '/usr/bin/firefox'].find((path) => existsSync(path));
-const CHROMIUM_FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const missing = [missingNginx(), missingRedis()].filter((name) => name !== undefined);
 if (CHROMIUM === undefined) missing.push('chromium');
 if (FIREFOX === undefined) missing.push('firefox-esr');
@@ -39,7 +30,7 @@ interface Window {
 async function openChromium(url: string): Promise<Window> {
   const browser: Browser = await chromium.launch({
     executablePath: CHROMIUM as string,
-    args: CHROMIUM_FLAGS,
+    args: [...CHROMIUM_FLAGS],
   });
   const page = await browser.newPage();
   await page.goto(url);

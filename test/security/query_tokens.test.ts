@@ -1,23 +1,14 @@
 /** Tokens in an URL: refused unless they are asked for; and wherever a token or ticket is sent, no log of the gateway has it. */
 import { spawn } from 'node:child_process';
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { signToken } from '../../gateway/http/token.js';
 import { MAIN, stop } from '../support/command.js';
 import { OWNED_PROTO, startOwned } from '../support/owned.js';
 import { freePort } from '../support/probe.js';
-import { type Issued, startIssued } from '../support/security/issued.js';
+import { useIssued } from '../support/security/issued.js';
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-
-async function start(...flags: string[]): Promise<Issued> {
-  const site = await startIssued({ flags: ['--bad-tokens', '0', ...flags] });
-  closing.push(site.close);
-  return site;
-}
+const { closing, start } = useIssued();
 
 const EVENTS = 'text/event-stream';
 /** Each way of asking, with a query: the status that it is answered with. */

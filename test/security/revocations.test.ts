@@ -1,5 +1,5 @@
 /** Revoked tokens: refused through every door on every node, with what is open by them ended; and who may revoke what. */
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { DOORS } from '../support/door_clients.js';
 import {
   AUD,
@@ -9,20 +9,12 @@ import {
   OTHER_ISS,
   OTHER_SECRET,
   startIssued,
+  useIssued,
 } from '../support/security/issued.js';
 import { seconds } from '../support/security/issuer.js';
 import { missingRedis, startRedis, type TestServer } from '../support/servers.js';
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-
-async function start(...flags: string[]): Promise<Issued> {
-  const site = await startIssued({ flags: ['--bad-tokens', '0', ...flags] });
-  closing.push(site.close);
-  return site;
-}
+const { closing, start } = useIssued();
 
 type Node = Pick<Issued, 'port' | 'token'>;
 

@@ -1,24 +1,15 @@
 /** Tickets: good once, for a short time, for a stream or a socket, and for nothing else; and what the broker keeps of them is of no use. */
 import { request as httpRequest } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import { createTickets } from '../../gateway/auth/tickets.js';
 import { createMemoryBroker } from '../../src/broker/memory.js';
 import { ANONYMOUS } from '../../src/principal.js';
-import { type Issued, startIssued } from '../support/security/issued.js';
+import { type Issued, startIssued, useIssued } from '../support/security/issued.js';
 import { missingRedis, startRedis } from '../support/servers.js';
 
-const closing: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const close of closing.splice(0)) await close();
-});
-
-async function start(...flags: string[]): Promise<Issued> {
-  const site = await startIssued({ flags: ['--bad-tokens', '0', ...flags] });
-  closing.push(site.close);
-  return site;
-}
+const { closing, start } = useIssued();
 
 interface Answer {
   readonly status: number;

@@ -1,5 +1,6 @@
 /** A gateway in front of owned.proto that accepts the tokens of an issuer with keys at an URL, and those of another with a secret; no others. */
 import { createHmac } from 'node:crypto';
+import { afterEach } from 'vitest';
 import type { Config } from '../../../gateway/config.js';
 import { type RunningGateway, startGateway } from '../gateway.js';
 import { OWNED_PROTO, type Owned, startOwned } from '../owned.js';
@@ -53,6 +54,25 @@ export async function startIssued({
       await gateway.close();
       service.kill();
       await issuer.close();
+    },
+  };
+}
+
+/** For a file of tests: `start` is `startIssued` for tests that send bad tokens on purpose. After each test, what is in `closing` is closed, in order. */
+export function useIssued(): {
+  readonly closing: (() => unknown)[];
+  start(...flags: string[]): Promise<Issued>;
+} {
+  const closing: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const close of closing.splice(0)) await close();
+  });
+  return {
+    closing,
+    async start(...flags) {
+      const site = await startIssued({ flags: ['--bad-tokens', '0', ...flags] });
+      closing.push(site.close);
+      return site;
     },
   };
 }
