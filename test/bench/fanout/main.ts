@@ -1,6 +1,6 @@
 /**
  * Fan-out: CPU per delivery of one 600-byte event to 2,000 clients, of a shared stream of the gateway against a bare loop
- * of `socket.write`, better-sse, ws and Socket.IO, one after another in one run. `npm run bench:fanout [-- --quick]`.
+ * of `socket.write`, better-sse, ws and Socket.IO, one after another in one run. `npm run bench:fanout [-- --quick] [--only sse|sockets]`.
  */
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +13,10 @@ import { cpuSeconds, printTable, startScript } from '../process.js';
 import { BENCH_PADDING } from './event.js';
 
 const QUICK = process.argv.includes('--quick');
+/** Which of the two comparisons to make; undefined: both. */
+const ONLY = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : undefined;
+if (ONLY !== undefined && ONLY !== 'sse' && ONLY !== 'sockets')
+  throw new Error(`--only: expected sse or sockets, not ${JSON.stringify(ONLY)}`);
 const CLIENTS = QUICK ? 200 : 2000;
 const WINDOWS = QUICK ? 1 : 3;
 const WINDOW_MS = QUICK ? 1500 : 4000;
@@ -132,5 +136,6 @@ process.stdout.write(
   `node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}; CPU is user + system time of the server process, per delivery\n` +
     `${CLIENTS} clients, events of 600 bytes of JSON; ${FLUSHES.map(({ burst, rate }) => `${rate} a second in turns of ${burst}`).join(', and ')}\n`,
 );
-await compare('Server-Sent Events', SSE, ['at most 1.1 x bare', 'at most 0.6 x better-sse']);
-await compare('WebSocket', SOCKETS, ['at most 1.1 x bare', 'at most 0.5 x Socket.IO']);
+if (ONLY !== 'sockets')
+  await compare('Server-Sent Events', SSE, ['at most 1.1 x bare', 'at most 0.6 x better-sse']);
+if (ONLY !== 'sse') await compare('WebSocket', SOCKETS, ['at most 1.1 x bare', 'at most 0.5 x Socket.IO']);
