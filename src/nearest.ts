@@ -28,6 +28,11 @@ export function suggest(name: string, candidates: Iterable<string>): string {
   return meant === undefined ? '' : `; did you mean ${meant}?`;
 }
 
+/** Whether a text is probably meant for one of some words, and is none of them: an edit for each seven letters away, or in other case. */
+export function isMisspelt(text: string, words: readonly string[]): boolean {
+  return !words.includes(text) && nearest(text, words, Math.ceil(text.length / 7)) !== undefined;
+}
+
 /** The optimal string alignment distance, row by row; a swap looks back two rows. */
 function distance(from: string, to: string): number {
   const rows: number[][] = [Array.from({ length: to.length + 1 }, (_, index) => index)];

@@ -337,6 +337,10 @@ access:
       'match: orders.v1.*/GetOrder\n    bind: [{ field: nope, claim: sub }]',
       'access[0]: orders.v1.OrdersService/GetOrder: orders.v1.*/GetOrder: bind nope: orders.v1.GetOrderRequest has no field "nope"',
     ],
+    [
+      'match: orders.v1.OrdersService/GetOrder\n    bind: [{ field: nope, claim: sub }]',
+      'access[0]: orders.v1.OrdersService/GetOrder: bind nope: orders.v1.GetOrderRequest has no field "nope"',
+    ],
   ])('tells what is wrong with the rule %j', async (rule, problem) => {
     const config = file('wrong.yaml', `access:\n  - ${rule}\n`);
     const { code, err } = await tidegate(['check', ...CONTRACT, '--config', config]);

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { SETTINGS } from '../gateway/config/settings.js';
 import { parseDuration, parseSize, printDuration, printSize } from '../gateway/config/units.js';
 import { type Config, ConfigError, DEVELOPMENT_SECRET, loadConfig } from '../gateway/config.js';
-import { nearest } from '../src/nearest.js';
+import { isMisspelt, nearest } from '../src/nearest.js';
 
 interface Sources {
   readonly argv?: readonly string[];
@@ -392,6 +392,14 @@ describe('problems', () => {
       'tidegate.yaml: channelRules[0].publish: expected public, authenticated, nobody, a permission, or a list of permissions, not a list',
     ],
     [
+      { yaml: 'channelRules: [{ match: a, subscribe: publc }]' },
+      "tidegate.yaml: channelRules[0].subscribe: expected public, authenticated, nobody, a permission, or a list of permissions, not 'publc'",
+    ],
+    [
+      { yaml: 'channelRules: [{ match: a, join: Authenticated }]' },
+      "tidegate.yaml: channelRules[0].join: expected public, authenticated, nobody, a permission, or a list of permissions, not 'Authenticated'",
+    ],
+    [
       { yaml: 'channelRules: [{ match: a, publich: public }]' },
       'tidegate.yaml: channelRules[0].publich: unknown key; did you mean publish?',
     ],
@@ -720,5 +728,13 @@ describe('nearest', () => {
     expect(nearest('hots', ['host', 'port'])).toBe('host');
     expect(nearest('x', ['host', 'port'])).toBeUndefined();
     expect(nearest('completely', ['host', 'port'])).toBeUndefined();
+  });
+
+  it('tells a slip from a word of its own', () => {
+    const words = ['public', 'authenticated', 'nobody'];
+    for (const slip of ['publc', 'Public', 'publick', 'autenticatd', 'nobdy'])
+      expect(isMisspelt(slip, words)).toBe(true);
+    for (const word of ['public', 'publish', 'staff', 'authors', 'orders:read', ''])
+      expect(isMisspelt(word, words)).toBe(false);
   });
 });

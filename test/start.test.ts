@@ -49,16 +49,18 @@ test('channels say what is wrong with their settings', async () => {
   const wrong = [
     { publish: 'public' },
     { match: 'a', join: [], retention: { ageMs: 1 } },
-    { match: 'a', x: 1 },
+    { match: 'a', x: 1, publish: 'Public', subscribe: ['public'] },
     5,
   ];
   writeFileSync(rules, JSON.stringify(wrong));
+  const grant = 'expected public, authenticated, nobody, a permission, or a list of permissions';
   expect(await outputOf({ CHANNEL_RULES: rules })).toBe(
     [
       `${rules}: [0]: match is missing`,
-      `${rules}: [1].join: expected public, authenticated, nobody, or permissions`,
+      `${rules}: [1].join: ${grant}`,
       `${rules}: [1].retention.ageMs: expected milliseconds from 100`,
       `${rules}: [2].x: unknown key`,
+      `${rules}: [2].publish: ${grant}`,
       `${rules}: [3]: expected an object`,
     ].join('\n'),
   );

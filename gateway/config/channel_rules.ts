@@ -1,8 +1,12 @@
 /** The rules of channels in the configuration: who may do what in which of them, and how much they hold. */
 import { z } from 'zod';
+import { isMisspelt } from '../../src/nearest.js';
 import { duration, leaf, size, whole } from './leaves.js';
 
-/** `public`, `authenticated` (any token), `nobody`, or permissions that the caller must have, all of them. */
+/**
+ * `public`, `authenticated` (any token), `nobody`, or permissions that the caller must have, all of them. One that is almost spelt as one of
+ * these words has to stand in a list.
+ */
 export type ChannelGrant = string | readonly string[];
 
 /** What holds for the channels that `match`: of what is not given, what the rules before say; see docs/channels.md. */
@@ -31,12 +35,13 @@ export interface ChannelRuleConfig {
     | undefined;
 }
 
+const GRANT_WORDS = ['public', 'authenticated', 'nobody'];
 const GRANT = 'public, authenticated, nobody, a permission, or a list of permissions';
 
 const grant = leaf(GRANT, (value): string | readonly string[] | undefined => {
-  const isName = (name: unknown) => typeof name === 'string' && name !== '';
+  const isName = (name: unknown): name is string => typeof name === 'string' && name !== '';
   if (Array.isArray(value)) return value.length > 0 && value.every(isName) ? value : undefined;
-  return isName(value) ? (value as string) : undefined;
+  return isName(value) && !isMisspelt(value, GRANT_WORDS) ? value : undefined;
 });
 
 const retention = z
