@@ -28,7 +28,7 @@ export function suggest(name: string, candidates: Iterable<string>): string {
   return meant === undefined ? '' : `; did you mean ${meant}?`;
 }
 
-/** Whether a text is probably meant for one of some words, and is none of them: an edit for each seven letters away, or in other case. */
+/** Whether a text is none of some words but probably meant for one: at most an edit away for each seven letters, or in another case. */
 export function isMisspelt(text: string, words: readonly string[]): boolean {
   return !words.includes(text) && nearest(text, words, Math.ceil(text.length / 7)) !== undefined;
 }
