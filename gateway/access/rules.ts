@@ -26,9 +26,7 @@ export function withAccess(
     );
     const last = matching.at(-1) as number;
     const report = (problem: string): void => {
-      const { match } = rules[last] as AccessRuleConfig;
-      const rule = match === method.name ? '' : match;
-      problems.push({ source: sourceOf(last), method: method.name, rule, problem });
+      problems.push({ source: sourceOf(last), method: method.name, rule: rules[last]?.match ?? '', problem });
     };
     checkAccess(access, report);
     checkBindings(method.input, access, report);

@@ -26,10 +26,10 @@ export interface ContractProblem {
   readonly cause?: string;
 }
 
-/** `orders.proto:12: orders.v1.OrdersService/GetOrder: GET /v1/{order_id: unclosed variable` */
+/** `orders.proto:12: orders.v1.OrdersService/GetOrder: GET /v1/{order_id: unclosed variable`. A rule that is the method's name is not told again. */
 export function printProblem({ source, method, rule, problem }: ContractProblem): string {
   const place = source && (source.line === undefined ? source.file : `${source.file}:${source.line}`);
-  return [place, method, rule, problem].filter(Boolean).join(': ');
+  return [place, method, rule !== method && rule, problem].filter(Boolean).join(': ');
 }
 
 /** Of problems with one cause only the first, which tells how many more there are. */
