@@ -66,7 +66,7 @@ describe('imports run one way', () => {
     );
   });
 
-  test('the services know their generated stubs alone, and channels the brokers and how words are told apart', () => {
+  test('the services know their generated stubs alone, and channels the brokers and what a grant is', () => {
     const own = (target: string) => target.startsWith('services/') || target.startsWith('gen/');
     const isChannels = ({ path }: SourceFile) => path.startsWith('services/channels/');
     expect(
@@ -76,7 +76,7 @@ describe('imports run one way', () => {
       ),
     ).toEqual([]);
     const mayEnter = (target: string) =>
-      own(target) || target.startsWith('src/broker/') || target === 'src/nearest';
+      own(target) || target.startsWith('src/broker/') || target === 'src/channel_grant';
     expect(trespasses(under('services').filter(isChannels), mayEnter)).toEqual([]);
   });
 

@@ -1,13 +1,7 @@
 /** The rules of channels in the configuration: who may do what in which of them, and how much they hold. */
 import { z } from 'zod';
-import { isMisspelt } from '../../src/nearest.js';
+import { CHANNEL_GRANT, type ChannelGrant, isChannelGrant } from '../../src/channel_grant.js';
 import { duration, leaf, size, whole } from './leaves.js';
-
-/**
- * `public`, `authenticated` (any token), `nobody`, or permissions that the caller must have, all of them. One that is almost spelt as one of
- * these words has to stand in a list.
- */
-export type ChannelGrant = string | readonly string[];
 
 /** What holds for the channels that `match`: of what is not given, what the rules before say; see docs/channels.md. */
 export interface ChannelRuleConfig {
@@ -35,14 +29,7 @@ export interface ChannelRuleConfig {
     | undefined;
 }
 
-const GRANT_WORDS = ['public', 'authenticated', 'nobody'];
-const GRANT = 'public, authenticated, nobody, a permission, or a list of permissions';
-
-const grant = leaf(GRANT, (value): string | readonly string[] | undefined => {
-  const isName = (name: unknown): name is string => typeof name === 'string' && name !== '';
-  if (Array.isArray(value)) return value.length > 0 && value.every(isName) ? value : undefined;
-  return isName(value) && !isMisspelt(value, GRANT_WORDS) ? value : undefined;
-});
+const grant = leaf(CHANNEL_GRANT, (value) => (isChannelGrant(value) ? value : undefined));
 
 const retention = z
   .strictObject({

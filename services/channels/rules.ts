@@ -1,6 +1,7 @@
 /** Who may do what in which channel, and how much a channel holds: the rules of a configuration, looked up by name. */
 import { status } from '@grpc/grpc-js';
 import type { Retention } from '../../src/broker/broker.js';
+import type { ChannelGrant } from '../../src/channel_grant.js';
 import { type Caller, forbidden, isAllowed } from '../caller.js';
 import { refused } from '../errors.js';
 import { matches } from './name.js';
@@ -8,13 +9,7 @@ import { matches } from './name.js';
 /** What somebody wants to do in a channel. History needs the right to subscribe. */
 export type Action = 'publish' | 'subscribe' | 'presence' | 'join';
 
-/**
- * `public`: everybody, also without a token. `authenticated`: everybody with a token. `nobody`. Any other text is a permission that the
- * caller must have; of a list, all of them.
- */
-export type Grant = string | readonly string[];
-
-export interface ChannelRule extends Readonly<Partial<Record<Action, Grant | undefined>>> {
+export interface ChannelRule extends Readonly<Partial<Record<Action, ChannelGrant | undefined>>> {
   /** The channels that it is about: a name, in which `*` stands for any text. */
   readonly match: string;
   /** How many users may be present at once; default 10,000. */
@@ -30,7 +25,7 @@ export interface ChannelSettings {
   readonly lingerMs: number;
   readonly retention: Retention;
   /** Undefined where no rule says anything: the caller's permissions decide. */
-  readonly grants: { readonly [A in Action]: Grant | undefined };
+  readonly grants: { readonly [A in Action]: ChannelGrant | undefined };
 }
 
 export const DEFAULT_RETENTION: Retention = { entries: 1_000, ageMs: 24 * 3_600_000, bytes: 4 * 1024 * 1024 };

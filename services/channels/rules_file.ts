@@ -1,17 +1,11 @@
 /** Rules of channels as a JSON file, for the service that runs by itself; beside a gateway they stand in its configuration. */
 import { readFileSync } from 'node:fs';
-import { isMisspelt } from '../../src/nearest.js';
+import { CHANNEL_GRANT, isChannelGrant } from '../../src/channel_grant.js';
 import type { ChannelRule } from './rules.js';
 
 type Check = (value: unknown) => boolean;
 
 const isText: Check = (value) => typeof value === 'string' && value !== '';
-const WORDS = ['public', 'authenticated', 'nobody'];
-const GRANT = `${WORDS.join(', ')}, a permission, or a list of permissions`;
-const isGrant: Check = (value) =>
-  Array.isArray(value)
-    ? value.length > 0 && value.every(isText)
-    : isText(value) && !isMisspelt(value as string, WORDS);
 const isCount =
   (least: number): Check =>
   (value) =>
@@ -25,10 +19,10 @@ const RETENTION = {
 
 const RULE = {
   match: [isText, 'the name of a channel, with * for any text'],
-  publish: [isGrant, GRANT],
-  subscribe: [isGrant, GRANT],
-  presence: [isGrant, GRANT],
-  join: [isGrant, GRANT],
+  publish: [isChannelGrant, CHANNEL_GRANT],
+  subscribe: [isChannelGrant, CHANNEL_GRANT],
+  presence: [isChannelGrant, CHANNEL_GRANT],
+  join: [isChannelGrant, CHANNEL_GRANT],
   capacity: [isCount(1), 'a whole number from 1'],
   lingerMs: [isCount(0), 'milliseconds'],
   retention: [(value: unknown) => isRecord(value), 'an object'],
