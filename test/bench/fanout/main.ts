@@ -4,6 +4,7 @@
  */
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { wordOption } from '../../slow/report.js';
 import { createTickerProcess } from '../../support/cluster.js';
 import { spawnGateway, stop } from '../../support/command.js';
 import { TICKER_PROTO, tickerPath } from '../../support/ticker.js';
@@ -13,10 +14,8 @@ import { cpuSeconds, printTable, startScript } from '../process.js';
 import { BENCH_PADDING } from './event.js';
 
 const QUICK = process.argv.includes('--quick');
-/** Which of the two comparisons to make; undefined: both. */
-const ONLY = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : undefined;
-if (ONLY !== undefined && ONLY !== 'sse' && ONLY !== 'sockets')
-  throw new Error(`--only: expected sse or sockets, not ${JSON.stringify(ONLY)}`);
+/** Which of the two comparisons to make; only without the option it is both. */
+const ONLY = wordOption<'sse' | 'sockets' | 'both'>('only', ['sse', 'sockets'], 'both');
 const CLIENTS = QUICK ? 200 : 2000;
 /** How often each contestant has its turn, for how long: a machine that is slower for a minute is so for all of them. */
 const ROUNDS = QUICK ? 1 : 3;
@@ -112,15 +111,14 @@ async function compare(
   contestants: readonly Contestant[],
   targets: readonly string[],
 ): Promise<void> {
-  const costs = new Map(contestants.map((contestant) => [contestant, FLUSHES.map((): number[] => [])]));
+  const trials = FLUSHES.flatMap((flush) =>
+    contestants.map((contestant) => ({ contestant, flush, costs: [] as number[] })),
+  );
   for (let round = 0; round < ROUNDS; round++) {
-    for (const [index, flush] of FLUSHES.entries()) {
-      for (const contestant of contestants)
-        costs.get(contestant)?.[index]?.push(await measure(contestant, flush));
-    }
+    for (const { contestant, flush, costs } of trials) costs.push(await measure(contestant, flush));
   }
-  const medians = (contestant: Contestant): number[] =>
-    (costs.get(contestant) ?? []).map((ofFlush) => percentile(ofFlush, 0.5));
+  const medians = (of: Contestant): number[] =>
+    trials.filter(({ contestant }) => contestant === of).map(({ costs }) => percentile(costs, 0.5));
   const bare = medians(contestants[0] as Contestant);
   const rows = contestants.map((contestant) => [
     contestant.name,
