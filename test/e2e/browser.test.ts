@@ -1,7 +1,7 @@
 /** What a page in a real browser sees: fetch, EventSource and WebSocket against a running gateway. */
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { CHROMIUM, CHROMIUM_FLAGS } from '../support/chromium.js';
+import { CHROMIUM, launchChromium } from '../support/chromium.js';
 import { type RunningGateway, startGateway, tokenFor } from '../support/gateway.js';
 import { type Probe, startProbe } from '../support/probe.js';
 
@@ -38,7 +38,7 @@ describe.skipIf(CHROMIUM === undefined)('in Chromium', () => {
   beforeAll(async () => {
     probe = await startProbe();
     gateway = await startGateway(probe.address);
-    browser = await chromium.launch({ executablePath: CHROMIUM as string, args: [...CHROMIUM_FLAGS] });
+    browser = await launchChromium();
     page = await browser.newPage({ bypassCSP: true });
     await page.goto(`http://127.0.0.1:${gateway.port}/healthz`);
   });

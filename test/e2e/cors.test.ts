@@ -2,9 +2,9 @@
 
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { CHROMIUM, CHROMIUM_FLAGS } from '../support/chromium.js';
+import { CHROMIUM, launchChromium } from '../support/chromium.js';
 import { type RunningGateway, tokenFor } from '../support/gateway.js';
 import { startTeller, startTellerGateway, type Teller } from '../support/teller.js';
 
@@ -54,7 +54,7 @@ describe.skipIf(CHROMIUM === undefined)('in Chromium', () => {
       'x-tenant',
     ]);
     base = `http://127.0.0.1:${gateway.port}`;
-    browser = await chromium.launch({ executablePath: CHROMIUM as string, args: [...CHROMIUM_FLAGS] });
+    browser = await launchChromium();
     context = await browser.newContext();
     await context.addCookies([{ name: 'session', value: 's1', url: base }]);
     allowed = await context.newPage();

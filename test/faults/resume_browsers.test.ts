@@ -4,11 +4,10 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Browser, chromium } from 'playwright-core';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { check } from '../e2e/properties/check.js';
 import { PAGE_PREFIX, type PageServer, startPageServer } from '../support/browser_page.js';
-import { CHROMIUM, CHROMIUM_FLAGS } from '../support/chromium.js';
+import { CHROMIUM, launchChromium } from '../support/chromium.js';
 import { createNode, createTickerProcess } from '../support/cluster.js';
 import { stop } from '../support/command.js';
 import { missingNginx, startNginx } from '../support/nginx.js';
@@ -28,10 +27,7 @@ interface Window {
 }
 
 async function openChromium(url: string): Promise<Window> {
-  const browser: Browser = await chromium.launch({
-    executablePath: CHROMIUM as string,
-    args: [...CHROMIUM_FLAGS],
-  });
+  const browser = await launchChromium();
   const page = await browser.newPage();
   await page.goto(url);
   return browser;
